@@ -1,0 +1,76 @@
+"""People and keys: the gateway's events and the questions others may ask it."""
+
+import msgspec
+
+from common.contracts.rpc import Method
+
+
+class KeyCreated(msgspec.Struct, frozen=True, tag="identity.key.created.v1", tag_field="type"):
+    """A new API key; never the key itself, `prefix` is what people recognise it by."""
+
+    id: str
+    sequence: int
+    user: str
+    account: str
+    key: str
+    name: str
+    prefix: str
+
+
+class KeyUpdated(msgspec.Struct, frozen=True, tag="identity.key.updated.v1", tag_field="type"):
+    """Limits, models, addresses or expiry of the key changed; caches must drop it."""
+
+    id: str
+    sequence: int
+    user: str
+    account: str
+    key: str
+
+
+class KeyRevoked(msgspec.Struct, frozen=True, tag="identity.key.revoked.v1", tag_field="type"):
+    """The key is dead; every gateway replica refuses it within a second."""
+
+    id: str
+    sequence: int
+    user: str
+    account: str
+    key: str
+
+
+class UserCreated(msgspec.Struct, frozen=True, tag="identity.user.created.v1", tag_field="type"):
+    """A person and the account whose wallet is theirs."""
+
+    id: str
+    sequence: int
+    user: str
+    account: str
+    group: str
+
+
+class UserUpdated(msgspec.Struct, frozen=True, tag="identity.user.updated.v1", tag_field="type"):
+    """Role, group or status changed; caches must drop every key of the user."""
+
+    id: str
+    sequence: int
+    user: str
+    account: str
+
+
+IdentityEvent = KeyCreated | KeyUpdated | KeyRevoked | UserCreated | UserUpdated
+
+
+class UserLookup(msgspec.Struct, frozen=True):
+    """Find a user by `email` (any case)."""
+
+    email: str
+
+
+class UserFound(msgspec.Struct, frozen=True):
+    """The user's ids; `not_found` is answered as an error instead."""
+
+    user: str
+    account: str
+    email: str
+
+
+USER_LOOKUP: Method[UserLookup, UserFound] = Method("rpc.gateway.user.lookup.v1", UserLookup, UserFound)

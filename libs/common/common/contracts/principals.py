@@ -1,0 +1,53 @@
+"""Who is calling: what the gateway establishes once and every service behind it trusts."""
+
+from typing import Literal
+
+import msgspec
+
+BudgetPeriod = Literal["total", "day", "week", "month"]
+SpenderKind = Literal["key", "grant"]
+
+
+class Budget(msgspec.Struct, frozen=True, array_like=True):
+    """A spender's own ceiling: `limit_nano` nano-USD per `period` (UTC windows; total never resets)."""
+
+    limit_nano: int
+    period: BudgetPeriod = "total"
+
+
+class Limits(msgspec.Struct, frozen=True, array_like=True):
+    """Per-spender limits; None is unlimited. `rpm` and `concurrency` bind at the gateway, `tpm` at relays."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+    budget: Budget | None = None
+
+
+class Principal(msgspec.Struct, frozen=True, array_like=True):
+    """The authenticated caller of one request, valid until `expires_at_s` (Unix seconds, 60 s ahead).
+
+    `account` owns the wallet, `spender` is the API key or OAuth grant the money is spent through, both
+    UUIDs as text. `rate_micro` is the group's multiplier on list price in millionths. `models` None means
+    all; entries may end with `*`. `scopes`: `relay` reaches the model routes, `admin` the management API.
+    """
+
+    account: str
+    user: str
+    spender: str
+    group: str
+    rate_micro: int
+    request_id: str
+    expires_at_s: int
+    scopes: tuple[str, ...] = ("relay",)
+    models: tuple[str, ...] | None = None
+    limits: Limits = Limits()
+    spender_kind: SpenderKind = "key"
+
+    def allows_model(self, model: str) -> bool:
+        """Whether the spender's model list covers `model`."""
+        if self.models is None:
+            return True
+        return any(
+            model == entry or (entry.endswith("*") and model.startswith(entry[:-1])) for entry in self.models
+        )

@@ -1,0 +1,53 @@
+"""The public URL space: which service answers a path, and in which protocol's shape errors are told.
+
+A service contributes its rows here and the gateway routes by them; longest prefix wins. What is not listed
+is answered 404 by the gateway itself.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Service = Literal["gateway", "billing", "chat-relay", "media-tasks", "oauth"]
+Protocol = Literal["openai", "anthropic", "gemini", "midjourney", "problem"]
+
+
+class Route(msgspec.Struct, frozen=True):
+    """`path` matches itself and everything below it, or only itself when `exact`."""
+
+    path: str
+    service: Service
+    protocol: Protocol = "openai"
+    scope: str = "relay"
+    exact: bool = False
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("/v1/chat/completions", "chat-relay", exact=True),
+    Route("/chat/completions", "chat-relay", exact=True),
+    Route("/v1/embeddings", "chat-relay", exact=True),
+    Route("/embeddings", "chat-relay", exact=True),
+    Route("/v1/models", "chat-relay"),
+    Route("/models", "chat-relay"),
+    Route("/api/channels", "chat-relay", "problem", scope="admin"),
+    Route("/api/billing", "billing", "problem", scope="account"),
+    Route("/api", "gateway", "problem", scope="account"),
+)
+
+
+def route_for(path: str) -> Route | None:
+    """The row that serves `path`, or None. O(number of path segments)."""
+    exact = _EXACT.get(path)
+    if exact is not None:
+        return exact
+    probe = path
+    while probe:
+        row = _PREFIX.get(probe)
+        if row is not None:
+            return row
+        probe = probe.rpartition("/")[0]
+    return None
+
+
+_EXACT = {row.path: row for row in ROUTES}
+_PREFIX = {row.path: row for row in ROUTES if not row.exact}

@@ -1,0 +1,27 @@
+"""The shape of a call between services: one subject, one request Struct, one response Struct."""
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+RequestT = TypeVar("RequestT", bound=msgspec.Struct)
+ResponseT = TypeVar("ResponseT", bound=msgspec.Struct)
+
+
+class Method(msgspec.Struct, Generic[RequestT, ResponseT], frozen=True):
+    """One RPC on `rpc.<service>.<verb>.v1`; `timeout_s` is the caller's default deadline."""
+
+    subject: str
+    request: type[RequestT]
+    response: type[ResponseT]
+    timeout_s: float = 2.0
+
+
+class RpcError(msgspec.Struct, frozen=True):
+    """The body of a refused call; rebuilt by the client as a ServiceError with the same code and status."""
+
+    code: str
+    message: str
+    status: int = 500
+    param: str | None = None
+    retry_after_s: float | None = None
