@@ -29,7 +29,7 @@ PRICES_KEY = "book"
 class Price(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one model costs: `unit_pico` maps a unit to pico-USD per single unit (one token, one call …).
 
-    USD per million tokens × 1,000,000 = pico-USD per token. `context_window` and `max_output` are tokens,
+    USD per million tokens times 1,000,000 = pico-USD per token. `context_window` and `max_output` are tokens,
     None when unknown. `source` says where the price came from (`file`, `api`, `genai-prices 2026-11-01`).
     """
 

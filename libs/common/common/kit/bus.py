@@ -1,0 +1,112 @@
+"""NATS: one connection per service, streams declared at start, patient through broker restarts."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import NotFoundError
+
+from common.contracts.errors import UnavailableError
+from common.contracts.streams import Stream
+
+_LOG = logging.getLogger(__name__)
+
+
+class Bus:
+    """A connection that reconnects for ever. `client` and `jetstream` are nats-py's own objects."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.jetstream: JetStreamContext = client.jetstream(timeout=5, publish_async_max_pending=8000)
+        self._reconnected: list[Callable[[], Awaitable[None]]] = []
+
+    @classmethod
+    async def connect(cls, url: str, name: str, timeout_s: float = 30) -> "Bus":
+        """Connect, waiting up to `timeout_s` for a broker that is still starting; UnavailableError after."""
+        holder: list[Bus] = []
+
+        async def on_error(error: Exception) -> None:
+            _LOG.warning("nats: %s", str(error) or type(error).__name__)
+
+        async def on_reconnected() -> None:
+            _LOG.info("nats: reconnected")
+            for bus in holder:
+                for callback in bus._reconnected:
+                    await callback()
+
+        try:
+            async with asyncio.timeout(timeout_s):
+                client = await nats.connect(
+                    url,
+                    name=name,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.2,
+                    ping_interval=5,
+                    max_outstanding_pings=2,
+                    error_cb=on_error,
+                    reconnected_cb=on_reconnected,
+                )
+        except TimeoutError:
+            raise UnavailableError(f"NATS did not answer within {timeout_s:g} s.") from None
+        bus = cls(client)
+        holder.append(bus)
+        return bus
+
+    def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Call back after every reconnection: core messages sent meanwhile were missed."""
+        self._reconnected.append(callback)
+
+    async def ping(self) -> None:
+        """Raise unless the broker answers now."""
+        if not self.client.is_connected:
+            raise UnavailableError("NATS is not connected.")
+        await self.client.flush(timeout=2)
+
+    async def ensure_streams(self, streams: Iterable[Stream], replicas: int = 1) -> None:
+        """Create or update the streams; the same call from every replica is harmless."""
+        for stream in streams:
+            config = StreamConfig(
+                name=stream.name,
+                subjects=list(stream.subjects),
+                retention=RetentionPolicy.LIMITS,
+                storage=StorageType.FILE,
+                max_age=stream.max_age_s,
+                duplicate_window=stream.duplicate_window_s,
+                num_replicas=replicas,
+            )
+            try:
+                info = await self.jetstream.stream_info(stream.name)
+            except NotFoundError:
+                await self.jetstream.add_stream(config)
+            else:
+                if sorted(info.config.subjects or ()) != sorted(stream.subjects):
+                    await self.jetstream.update_stream(config)
+
+    async def publish(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> None:
+        """Publish to JetStream and wait until it is stored; raises UnavailableError otherwise."""
+        try:
+            await self.jetstream.publish(subject, data, headers=headers, timeout=5)
+        except (NatsError, TimeoutError, OSError) as error:
+            raise UnavailableError("The event stream is away.") from error
+
+    async def subscribe(self, subject: str, callback: Callable[[Msg], Awaitable[None]]) -> None:
+        """Core subscription: every replica gets every message while it is connected, none after."""
+        await self.client.subscribe(subject, cb=callback)
+
+    async def close(self) -> None:
+        """Send what is buffered and close; a broker that is away is not waited for."""
+        if not self.client.is_connected:
+            await self.client.close()
+            return
+        try:
+            async with asyncio.timeout(5):
+                await self.client.drain()
+        except (NatsError, TimeoutError) as error:
+            _LOG.warning("nats: closed without draining: %r", error)
+            await self.client.close()

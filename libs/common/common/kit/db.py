@@ -1,0 +1,69 @@
+"""PostgreSQL: one engine per service; transactions are opened by use-cases and never span an upstream call."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from sqlalchemy import event, text
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+
+class Database:
+    """A pool of connections. `pool_size` bounds it; waiting for one longer than 10 s is an error."""
+
+    def __init__(self, url: str, pool_size: int = 8) -> None:
+        self.engine: AsyncEngine = create_async_engine(
+            async_url(url),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_recycle=1800,
+            connect_args={"timeout": 5, "command_timeout": 60},
+        )
+        event.listen(self.engine.sync_engine, "handle_error", _treat_broken_protocol_as_disconnect)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that commits when the block ends and rolls back when it raises."""
+        async with self.engine.begin() as connection:
+            yield connection
+
+    async def ping(self) -> None:
+        """Raise unless the server answers a query now."""
+        async with self.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Close every connection of the pool."""
+        await self.engine.dispose()
+
+
+def async_url(url: str) -> str:
+    """A plain postgresql:// URL as SQLAlchemy's asyncpg URL."""
+    return url.replace("postgresql://", "postgresql+asyncpg://", 1)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether a database failure is worth the same work again: server gone, starting, or a deadlock.
+
+    The outcome of a failed COMMIT is unknown, so only work that is idempotent by its ids may be repeated.
+    """
+    if isinstance(error, (OSError, TimeoutError)):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    if error.connection_invalidated:
+        return True
+    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or ""
+    return code[:2] in {"08", "40", "53", "57"}
+
+
+def _treat_broken_protocol_as_disconnect(context: ExceptionContext) -> None:
+    # asyncpg raises InternalClientError when the server is killed between two protocol steps
+    # (seen: "cannot switch to state 12"); such a connection must never return to the pool.
+    original = context.original_exception
+    broken = (asyncpg.InternalClientError, ConnectionError)
+    if isinstance(original, broken) or isinstance(original.__cause__, broken):
+        context.is_disconnect = True

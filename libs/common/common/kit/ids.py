@@ -1,0 +1,29 @@
+"""UUIDv7 (RFC 9562 section 5.7): time-ordered ids, so that newest rows sit together in an index."""
+
+import os
+import re
+import time
+import uuid
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{7,127}")
+
+NAMESPACE = uuid.UUID("7b0f6a52-3c0b-5d0e-9b6e-6f3a54b0c1aa")
+
+
+def uuid7() -> str:
+    """A fresh UUIDv7 as lower-case text; 74 random bits, millisecond order."""
+    now_ms = time.time_ns() // 1_000_000
+    tail = int.from_bytes(os.urandom(10), "big")
+    value = (now_ms << 80) | (7 << 76) | ((tail >> 66 & 0xFFF) << 64) | (2 << 62) | (tail & (1 << 62) - 1)
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def named_id(*parts: str) -> str:
+    """The same UUID for the same words: ids of things that must be created once (RFC 9562 version 5)."""
+    return str(uuid.uuid5(NAMESPACE, "\x1f".join(parts)))
+
+
+def is_request_id(text: str) -> bool:
+    """Whether a client's `x-request-id` is a sane token: 8 to 128 of letters, digits, `._:-`."""
+    return _REQUEST_ID.fullmatch(text) is not None

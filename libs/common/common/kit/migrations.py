@@ -1,0 +1,51 @@
+"""Alembic migrations of one service: the scripts in `<package>/migrations`, applied under a lock."""
+
+import asyncio
+import importlib.resources
+from typing import cast
+
+from alembic import command, context
+from alembic.config import Config
+from sqlalchemy import Connection, pool, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from common.kit.db import async_url
+
+_LOCK_ID = 0x746F6C6C  # "toll": replicas that start together migrate one after the other
+
+
+async def upgrade(dsn: str, package: str) -> None:
+    """Bring the database at `dsn` to the newest revision of `package`; safe to call from many replicas."""
+    engine = create_async_engine(async_url(dsn), poolclass=pool.NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT pg_advisory_lock(:id)"), {"id": _LOCK_ID})
+            await connection.commit()
+            await connection.run_sync(_upgrade, package)
+            await connection.execute(text("SELECT pg_advisory_unlock(:id)"), {"id": _LOCK_ID})
+            await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+def run(dsn: str, package: str) -> None:
+    """`upgrade` for a command line without a loop."""
+    asyncio.run(upgrade(dsn, package))
+
+
+def run_env() -> None:
+    """The whole body of a service's `migrations/env.py`."""
+    connection = cast("Connection", context.config.attributes["connection"])
+    context.configure(connection=connection, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _upgrade(connection: Connection, package: str) -> None:
+    config = Config()
+    with importlib.resources.as_file(importlib.resources.files(package) / "migrations") as scripts:
+        config.set_main_option("script_location", str(scripts))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()
