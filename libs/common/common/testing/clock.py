@@ -27,6 +27,5 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         """Move both clocks forward; ValueError on a negative step, which neither may take."""
         if seconds < 0:
-            message = "time does not go backwards"
-            raise ValueError(message)
+            raise ValueError("time does not go backwards")
         self._elapsed_s += seconds

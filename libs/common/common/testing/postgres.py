@@ -10,9 +10,9 @@
 Constructor: EmbeddedPostgres(data_dir: Path, port: int | None = None, *,
 settings: Mapping[str, str] | None = None, start_timeout_s: float = 30.0).
 
-It listens on 127.0.0.1 only, has no Unix socket, and asks everyone for a password (SCRAM-SHA-256). The wheel's
-own `get_server` is not used: it trusts local users over a world-writable socket directory and opens parent
-directories of the data directory. The data directory holds `passwords.json` (0600), `server.log` (0600) and
+It listens on 127.0.0.1 only, has no Unix socket, and asks everyone for a password (SCRAM-SHA-256). The
+wheel's own `get_server` is not used: it trusts local users over a world-writable socket directory and opens
+parent directories of the data directory. The data directory holds `passwords.json` and `server.log` (0600) and
 `cluster`, which `postgres_home.py` may have to place elsewhere when root is the user. Linux and macOS.
 """
 
@@ -31,7 +31,7 @@ import psutil
 
 from common.testing.passwords import PasswordFile
 from common.testing.postgres_home import PostgresHome, remove_home, settle_home
-from common.testing.server_process import LOCALHOST, POLL_S, ServerError, ServerProcess, free_port
+from common.testing.server_process import LOCALHOST, ServerError, ServerProcess, free_port
 
 SUPERUSER = "postgres"
 SETTINGS = {
@@ -59,7 +59,7 @@ PORT_ATTEMPTS = 5
 class EmbeddedPostgres:
     """One cluster in one data directory; every method blocks, none needs an event loop.
 
-    Acknowledged commits survive `kill()`: fsync and synchronous_commit are on unless `settings` say otherwise.
+    Acknowledged commits survive `kill()`: fsync and synchronous_commit are on unless `settings` say no.
     Start it from a thread that lives as long as the server should (see `server_process.py`).
     """
 
@@ -112,8 +112,7 @@ class EmbeddedPostgres:
         if not (home.cluster / "PG_VERSION").exists():
             self._make_cluster(home)
         if not self._passwords.exists():
-            message = f"{self._passwords.path} is missing: nobody can open the cluster beside it"
-            raise ServerError(message)
+            raise ServerError(f"{self._passwords.path} is missing: nobody can open the cluster beside it")
         self._drop_lock_of_a_stranger(home)
         patient_until_s = time.monotonic() + PATIENCE_S
         while not self._start_once(home):
@@ -121,13 +120,12 @@ class EmbeddedPostgres:
             if "Address already in use" in log:
                 self._change_port()
             elif not any(sign in log for sign in PREDECESSOR_SIGNS) or time.monotonic() > patient_until_s:
-                message = f"did not start (exit code {self._process.exit_code})"
-                raise self._process.failure(message)
+                raise self._process.failure(f"did not start (exit code {self._process.exit_code})")
             time.sleep(RETRY_S)
         self._port_attempts = 1  # clients know it now
 
     def stop(self) -> None:
-        """Fast shutdown: sessions are cut, data is flushed, no process stays. Does nothing when not running."""
+        """Fast shutdown: sessions are cut, data is flushed, no process stays; nothing to do when stopped."""
         self._process.stop(signal.SIGINT, STOP_TIMEOUT_S)
 
     def kill(self) -> None:
@@ -169,7 +167,7 @@ class EmbeddedPostgres:
             SELECT 'CREATE DATABASE {name} OWNER {role}' WHERE NOT EXISTS
                 (SELECT FROM pg_database WHERE datname = '{name}') \\gexec
             REVOKE ALL ON DATABASE {name}, postgres, template1 FROM PUBLIC;
-            """
+            """  # noqa: S608  the names are checked and the password is URL-safe
         )
 
     def clone_database(self, template: str, name: str, role: str) -> None:
@@ -184,9 +182,9 @@ class EmbeddedPostgres:
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def execute(self, sql: str, database: str = SUPERUSER) -> str:
-        """Run a psql script as the superuser; its rows, `|` between columns. ServerError at the first error."""
+        """Run a psql script as the superuser; rows with `|` between columns. ServerError at the first error."""
         home = self._home or settle_home(self.data_dir)
-        result = subprocess.run(
+        result = subprocess.run(  # noqa: S603  a program of the wheel
             [str(home.programs / "psql"), "-XqAtw", "-v", "ON_ERROR_STOP=1", "-f", "-"],
             input=sql,
             text=True,
@@ -203,12 +201,11 @@ class EmbeddedPostgres:
             },
         )
         if result.returncode != 0:
-            message = f"PostgreSQL refused: {' | '.join(result.stderr.split(chr(10))).strip(' |')}"
-            raise ServerError(message)
+            raise ServerError(f"PostgreSQL refused: {' | '.join(result.stderr.split(chr(10))).strip(' |')}")
         return result.stdout
 
     def _make_cluster(self, home: PostgresHome) -> None:
-        """Initdb into a new directory that takes its name when complete, so that a cut leaves no half of one."""
+        """Initdb into a new directory that takes its name when complete, so that no half of one is ever used."""
         self._passwords.ensure(SUPERUSER)
         draft = home.cluster.with_name("cluster.new")
         shutil.rmtree(draft, ignore_errors=True)
@@ -219,7 +216,7 @@ class EmbeddedPostgres:
             if home.account is not None:
                 os.chown(draft, home.account.uid, home.account.gid)
                 os.chown(password_file.name, home.account.uid, home.account.gid)
-            initdb = subprocess.run(
+            initdb = subprocess.run(  # noqa: S603  a program of the wheel
                 [
                     str(home.programs / "initdb"),
                     f"--pgdata={draft}",
@@ -241,8 +238,7 @@ class EmbeddedPostgres:
                 extra_groups=None if home.account is None else [],
             )
         if initdb.returncode != 0:
-            message = f"initdb failed: {' | '.join(initdb.stderr.strip().splitlines())}"
-            raise ServerError(message)
+            raise ServerError(f"initdb failed: {' | '.join(initdb.stderr.strip().splitlines())}")
         (draft / "pg_hba.conf").write_text(ACCESS_RULES)
         if home.cluster.is_dir():
             home.cluster.rmdir()  # the empty one a link points to
@@ -267,12 +263,11 @@ class EmbeddedPostgres:
     def _change_port(self) -> None:
         self._port_attempts -= 1
         if self._port_attempts == 0:
-            message = f"PostgreSQL cannot listen: port {self.port} of {LOCALHOST} is taken"
-            raise ServerError(message)
+            raise ServerError(f"PostgreSQL cannot listen: port {self.port} of {LOCALHOST} is taken")
         self.port = free_port()
 
     def _drop_lock_of_a_stranger(self, home: PostgresHome) -> None:
-        """Delete `postmaster.pid` when the pid in it now belongs to a process that is no server of this cluster.
+        """Delete `postmaster.pid` when its pid now belongs to a process that is no server of this cluster.
 
         After a power cut pids start anew, and PostgreSQL would refuse for as long as that process lives.
         """
@@ -298,5 +293,4 @@ def _lock_lines(home: PostgresHome) -> list[str]:
 def _check_names(*names: str) -> None:
     for name in names:
         if not NAME.fullmatch(name):
-            message = f"not a plain lower-case identifier: {name!r}"
-            raise ValueError(message)
+            raise ValueError(f"not a plain lower-case identifier: {name!r}")

@@ -56,8 +56,7 @@ def settle_home(
     if not _may(account, [str(programs / "postgres"), "--version"]):
         programs = _copy_programs(cache_root) / INSTALL / "bin"
         if not _may(account, [str(programs / "postgres"), "--version"]):
-            message = f"uid {account.uid} cannot run {programs / 'postgres'}"
-            raise ServerError(message)
+            raise ServerError(f"uid {account.uid} cannot run {programs / 'postgres'}")
     if not link.exists() and not _may(account, ["test", "-x", str(data_dir)]):
         _make_public(cluster_root)
         kept = Path(tempfile.mkdtemp(prefix="postgres-", dir=cluster_root))
@@ -82,8 +81,7 @@ def _wheel() -> Path:
     # Located, not imported: importing it creates a lock file and a runtime directory.
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
-        message = f"{DISTRIBUTION} is not installed"
-        raise ServerError(message)
+        raise ServerError(f"{DISTRIBUTION} is not installed")
     return Path(spec.origin).parent
 
 
@@ -94,14 +92,13 @@ def _unprivileged_account() -> SystemUser:
         except KeyError:
             continue
         return SystemUser(entry.pw_uid, entry.pw_gid)
-    message = f"PostgreSQL does not run as root, and there is no account {' or '.join(ACCOUNTS)}"
-    raise ServerError(message)
+    raise ServerError(f"PostgreSQL does not run as root, and there is no account {' or '.join(ACCOUNTS)}")
 
 
 def _may(account: SystemUser, command: Sequence[str]) -> bool:
     """Whether the command succeeds as that account: the kernel's own answer, access lists included."""
     try:
-        result = subprocess.run(
+        result = subprocess.run(  # noqa: S603  a program of the wheel, or test(1)
             command,
             check=False,
             capture_output=True,
@@ -145,5 +142,4 @@ def _make_public(directory: Path) -> None:
         directory.chmod(0o755)
     state = directory.lstat()
     if state.st_uid != os.geteuid() or state.st_mode & 0o022:
-        message = f"{directory} must belong to uid {os.geteuid()} and be writable by it alone"
-        raise ServerError(message)
+        raise ServerError(f"{directory} must belong to uid {os.geteuid()} and be writable by it alone")

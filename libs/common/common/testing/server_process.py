@@ -60,8 +60,7 @@ class ServerProcess:
     def pid(self) -> int:
         """Of the server itself; raises ServerError when it was never started or has been stopped."""
         if self._child is None:
-            message = f"{self.name} is not started"
-            raise ServerError(message)
+            raise ServerError(f"{self.name} is not started")
         return self._child.pid
 
     @property
@@ -82,8 +81,7 @@ class ServerProcess:
         The server gets `death_signal` if this process dies. Raises ServerError when it already runs.
         """
         if self.running:
-            message = f"{self.name} is already running with pid {self.pid}"
-            raise ServerError(message)
+            raise ServerError(f"{self.name} is already running with pid {self.pid}")
         who = (-1, -1) if run_as is None else (run_as.uid, run_as.gid)
         launcher = [sys.executable, "-I", "-S", launch.__file__]
         arguments = [str(number) for number in (os.getpid(), death_signal.value, *who)]
@@ -92,7 +90,7 @@ class ServerProcess:
         descriptor = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             self._log_start_bytes = os.fstat(descriptor).st_size
-            self._child = subprocess.Popen(
+            self._child = subprocess.Popen(  # noqa: S603  our launcher and a program of a wheel
                 [*launcher, *arguments, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,
@@ -145,7 +143,7 @@ class ServerProcess:
         self._child = None
 
     def kill(self) -> None:
-        """SIGKILL the server and every child of it; returns when all are gone. Does nothing when not running."""
+        """SIGKILL the server and every child of it; returns when all are gone; nothing to do when stopped."""
         if self._child is None:
             return
         if self._child.poll() is None:
@@ -169,12 +167,11 @@ def free_port() -> int:
         port = PORTS.start + secrets.randbelow(len(PORTS))
         if not port_taken(port):
             return port
-    message = f"no free port found between {PORTS.start} and {PORTS.stop}"
-    raise ServerError(message)
+    raise ServerError(f"no free port found between {PORTS.start} and {PORTS.stop}")
 
 
 def port_taken(port: int) -> bool:
-    """Whether binding 127.0.0.1:port is refused because another socket has it; other refusals raise OSError."""
+    """Whether binding 127.0.0.1:port is refused because another socket has it; any other refusal is raised."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -196,8 +193,7 @@ def _kill_all(processes: Sequence[psutil.Process]) -> None:
     deadline_s = time.monotonic() + KILL_TIMEOUT_S
     while any(_alive(process) for process in processes):
         if time.monotonic() > deadline_s:
-            message = f"processes {[process.pid for process in processes]} outlive SIGKILL"
-            raise ServerError(message)
+            raise ServerError(f"processes {[process.pid for process in processes]} outlive SIGKILL")
         time.sleep(POLL_S)
 
 
