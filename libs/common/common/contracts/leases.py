@@ -1,9 +1,9 @@
 """Leases: money a relay replica may spend from memory (RFC 8506 credit control is the model).
 
 Billing moves what it grants from the account's wallet to held. The replica stops spending at one TTL counted
-from before it asked; billing expires the lease at two TTLs on its own clock and returns the rest. Lease ids are
-minted by the replica, calls carry a `sequence` (0 for open, +1 each), and the same (lease, sequence) always
-gets the same answer, so a lost reply is simply asked again.
+from before it asked; billing expires the lease at two TTLs on its own clock and returns the rest. Lease ids
+are minted by the replica, calls carry a `sequence` (0 for open, +1 each), and the same (lease, sequence)
+always gets the same answer, so a lost reply is simply asked again.
 """
 
 import msgspec

@@ -1,1 +1,1 @@
-"""The service kit: what every service needs and none should write twice. Import the module, not the package."""
+"""The service kit: what every service needs and none should write twice. Import modules, not the package."""

@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
-from common.contracts.errors import BodyTooLargeError
+from common.contracts.errors import BodyTooLargeError, ServiceError
 from common.contracts.routes import Protocol
-from common.kit.errors import Headers, ServiceError, render_error
+from common.kit.errors import Headers, render_error
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

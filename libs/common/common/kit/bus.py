@@ -24,7 +24,7 @@ class Bus:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.jetstream: JetStreamContext = client.jetstream(timeout=5, publish_async_max_pending=8000)
-        self._reconnected: list[Callable[[], Awaitable[None]]] = []
+        self.reconnected: list[Callable[[], Awaitable[None]]] = []
 
     @classmethod
     async def connect(cls, url: str, name: str, timeout_s: float = 30) -> "Bus":
@@ -37,7 +37,7 @@ class Bus:
         async def on_reconnected() -> None:
             _LOG.info("nats: reconnected")
             for bus in holder:
-                for callback in bus._reconnected:
+                for callback in bus.reconnected:
                     await callback()
 
         try:
@@ -60,7 +60,7 @@ class Bus:
 
     def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
         """Call back after every reconnection: core messages sent meanwhile were missed."""
-        self._reconnected.append(callback)
+        self.reconnected.append(callback)
 
     async def ping(self) -> None:
         """Raise unless the broker answers now."""

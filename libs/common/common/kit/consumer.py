@@ -33,7 +33,7 @@ class DurableConsumer(Generic[T]):
     message, and those that are poison are copied to `dlq.<stream>.<durable>` and terminated.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  a consumer is its six facts
         self,
         bus: Bus,
         stream: Stream,
@@ -104,7 +104,7 @@ class DurableConsumer(Generic[T]):
                 return
             for message in messages:
                 await self._apply([message])
-        except Exception:
+        except Exception:  # noqa: BLE001  whatever failed, the messages come again
             CONSUMED.labels(self._durable, "retried").inc(len(messages))
             _LOG.exception("consumer %s: %d messages will be retried", self._durable, len(messages))
             await self._settle(messages, retry=True)

@@ -1,4 +1,4 @@
-"""PostgreSQL: one engine per service; transactions are opened by use-cases and never span an upstream call."""
+"""PostgreSQL: one engine per service; use-cases open transactions, never across an upstream call."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

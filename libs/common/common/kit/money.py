@@ -25,7 +25,8 @@ def parse_decimal(text: str, places: int) -> int:
     sign, whole, fraction = match.group(1), match.group(2), (match.group(3) or "").rstrip("0")
     if len(fraction) > places:
         raise ValueError(f"more than {places} decimal places: {text[:40]!r}")
-    value = int(whole) * 10**places + int(fraction.ljust(places, "0") or "0")
+    scale: int = 10**places
+    value = int(whole) * scale + int(fraction.ljust(places, "0") or "0")
     if value > MAX_NANO:
         raise ValueError(f"amount too large: {text[:40]!r}")
     return -value if sign else value
