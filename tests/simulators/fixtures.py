@@ -1,0 +1,14 @@
+"""The pytest fixture `simulator`: `pytest_plugins = ("simulators.fixtures",)`."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from simulators.process import running_simulator
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Iterator[str]:
+    """The base URL of a simulator shared by this worker's tests; `POST /_sim/reset` clears its counts."""
+    with running_simulator() as url:
+        yield url
