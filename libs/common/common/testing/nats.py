@@ -10,9 +10,9 @@ Constructor: EmbeddedNats(data_dir: Path, port: int | None = None, *,
 users: Mapping[str, NatsPermissions] | None = None, test_accounts: int = 0, start_timeout_s: float = 15.0).
 
 It listens on 127.0.0.1 only and asks everyone for a password. All `users` share one account, so each is held
-to the subjects of its NatsPermissions. `test_accounts=N` adds the users `test-0` … `test-<N-1>`, each alone in
-an account of that name: it may do anything there and sees nothing of the others, JetStream included. The data
-directory holds `passwords.json`, `nats.conf` and `server.log` (each 0600), and `jetstream/`.
+to the subjects of its NatsPermissions. `test_accounts=N` adds the users `test-0` … `test-<N-1>`, each alone
+in an account of that name: it may do anything there and sees nothing of the others, JetStream included. The
+data directory holds `passwords.json`, `nats.conf` and `server.log` (each 0600), and `jetstream/`.
 """
 
 import json

@@ -12,7 +12,7 @@ settings: Mapping[str, str] | None = None, start_timeout_s: float = 30.0).
 
 It listens on 127.0.0.1 only, has no Unix socket, and asks everyone for a password (SCRAM-SHA-256). The
 wheel's own `get_server` is not used: it trusts local users over a world-writable socket directory and opens
-parent directories of the data directory. The data directory holds `passwords.json` and `server.log` (0600) and
+parent directories of the data directory, which holds `passwords.json` and `server.log` (each 0600) and
 `cluster`, which `postgres_home.py` may have to place elsewhere when root is the user. Linux and macOS.
 """
 
@@ -182,7 +182,7 @@ class EmbeddedPostgres:
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def execute(self, sql: str, database: str = SUPERUSER) -> str:
-        """Run a psql script as the superuser; rows with `|` between columns. ServerError at the first error."""
+        """Run psql statements as superuser; rows with `|` between columns; ServerError at the first error."""
         home = self._home or settle_home(self.data_dir)
         result = subprocess.run(  # noqa: S603  a program of the wheel
             [str(home.programs / "psql"), "-XqAtw", "-v", "ON_ERROR_STOP=1", "-f", "-"],
@@ -205,7 +205,7 @@ class EmbeddedPostgres:
         return result.stdout
 
     def _make_cluster(self, home: PostgresHome) -> None:
-        """Initdb into a new directory that takes its name when complete, so that no half of one is ever used."""
+        """Initdb into a new directory that is renamed when complete, so that no half of one is ever used."""
         self._passwords.ensure(SUPERUSER)
         draft = home.cluster.with_name("cluster.new")
         shutil.rmtree(draft, ignore_errors=True)

@@ -171,7 +171,7 @@ def free_port() -> int:
 
 
 def port_taken(port: int) -> bool:
-    """Whether binding 127.0.0.1:port is refused because another socket has it; any other refusal is raised."""
+    """Whether binding 127.0.0.1:port is refused since another socket has it; any other refusal is raised."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
