@@ -27,6 +27,10 @@ _CHECK_TIMEOUT_S = 2
 Check = Callable[[], Awaitable[None]]
 
 
+class NotStartedError(Exception):
+    """The service still opens its connections; shown by /readyz as the result of the check `startup`."""
+
+
 class ServicePlugin(InitPlugin):
     """Health, metrics, logs, traces and errors of one service.
 
@@ -37,13 +41,15 @@ class ServicePlugin(InitPlugin):
     def __init__(self, name: str, settings: ServiceSettings) -> None:
         self.name = name
         self.settings = settings
-        self.checks: dict[str, Check] = {}
+        self.checks: dict[str, Check] = {"startup": self._started}
+        self._is_started = False
         self.telemetry = Telemetry(name, settings.replica, settings.otlp_endpoint, settings.trace_ratio)
         configure_logging(name, settings.replica, settings.log_level)
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add the probes' listener, the error map and nothing else."""
         app_config.lifespan = [self._ops_lifespan, *(app_config.lifespan or [])]
+        app_config.on_startup.append(self._mark_started)  # runs when every lifespan has been entered
         app_config.exception_handlers = {
             ServiceError: _service_error,
             ValidationException: _validation_error,
@@ -90,6 +96,13 @@ class ServicePlugin(InitPlugin):
             await send_response(send, 200, headers, generate_latest())
         else:
             await _send_json(send, 404, {"status": "not found"})
+
+    def _mark_started(self) -> None:
+        self._is_started = True
+
+    async def _started(self) -> None:
+        if not self._is_started:
+            raise NotStartedError
 
     async def readiness(self) -> dict[str, str]:
         """`ok` or the failure of every check, each within two seconds."""
