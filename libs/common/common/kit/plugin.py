@@ -66,6 +66,7 @@ class ServicePlugin(InitPlugin):
             self.ops_app,
             host=self.settings.host,
             port=self.settings.ops_port,
+            interface="asgi3",  # uvicorn takes an async method for the older interface
             lifespan="off",
             log_config=None,
             access_log=False,
