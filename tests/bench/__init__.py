@@ -1,1 +1,1 @@
-"""The benchmark: Tollway, a direct call and LiteLLM's proxy against the same upstream, interleaved, in one run."""
+"""The benchmark: Tollway, a direct call and LiteLLM's proxy against one upstream, interleaved, in one run."""

@@ -1,7 +1,7 @@
-"""`python -m bench [--rounds 3] [--json build/bench.json] [--skip-litellm]`: run, print the table, write JSON.
+"""`python -m bench [--rounds 3] [--json FILE] [--skip-litellm]`: run, print the table, write JSON.
 
-Everything listens on 127.0.0.1 and ends by itself. Rounds are interleaved (direct, Tollway, LiteLLM, direct …)
-so that a busy machine disturbs all alike; figures are medians over rounds.
+Everything listens on 127.0.0.1 and ends by itself. Rounds are interleaved (direct, Tollway, LiteLLM …) so
+that a busy machine disturbs all alike; figures are medians over rounds.
 """
 
 import argparse

@@ -143,7 +143,7 @@ async def connect(target: Target) -> _Connection:
     """A new connection to the target."""
     parts = urlsplit(target.url)
     loop = asyncio.get_running_loop()
-    _, protocol = await loop.create_connection(_Connection, parts.hostname, parts.port)
+    _, protocol = await loop.create_connection(_Connection, parts.hostname or "127.0.0.1", parts.port or 80)
     return protocol
 
 

@@ -136,11 +136,9 @@ def _tollway_groups(
     services = state["services"]
     assert isinstance(services, dict)
     groups = {name: [psutil.Process(entry["pid"])] for name, entry in services.items()}
-    for child in psutil.Process(process.pid).children(recursive=True):
-        if child.name() == "nats-server":
-            groups["nats"] = [child]
-        elif child.name() == "postgres" and child.parent() and child.parent().name() != "postgres":
-            groups["postgres"] = [child]
+    for child in psutil.Process(process.pid).children():
+        if child.name() in {"nats-server", "postgres"}:
+            groups[child.name().removesuffix("-server")] = [child]
     return groups
 
 
