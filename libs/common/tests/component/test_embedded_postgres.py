@@ -156,6 +156,7 @@ async def test_it_starts_again_while_backends_of_a_dead_postmaster_are_still_lea
     waking.start()
     postgres_server.start()
     assert waking.finished.is_set()
+    waking.join()
     session.terminate()
     assert await fetch(postgres_server.dsn(), "SELECT 1") == 1
 

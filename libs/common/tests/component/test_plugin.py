@@ -25,6 +25,7 @@ def upgrade():
 """
 SETTINGS_OF_A_RUN = """
 [pytest]
+addopts = -p no:langsmith_plugin -p no:faker
 asyncio_mode = auto
 asyncio_default_fixture_loop_scope = function
 filterwarnings = error
