@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ LOG_LIMIT_BYTES = 16 * 1024 * 1024
 TAIL_LINES = 4
 POLL_S = 0.01
 KILL_TIMEOUT_S = 10.0
+BARE_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
 class ServerError(Exception):
@@ -74,9 +75,14 @@ class ServerProcess:
         return self._child is not None and self._child.poll() is None
 
     def spawn(
-        self, command: Sequence[str], *, death_signal: signal.Signals, run_as: SystemUser | None = None
+        self,
+        command: Sequence[str],
+        *,
+        death_signal: signal.Signals,
+        run_as: SystemUser | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Start the command (absolute path first) with an environment that holds no secret of ours.
+        """Start the command (absolute path first), by default with an environment without any secret of ours.
 
         The server gets `death_signal` if this process dies. Raises ServerError when it already runs.
         """
@@ -96,7 +102,7 @@ class ServerProcess:
                 stdout=descriptor,
                 stderr=descriptor,
                 cwd="/",
-                env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+                env=BARE_ENVIRONMENT if environment is None else environment,
                 start_new_session=True,
             )
         finally:
