@@ -1,4 +1,4 @@
-"""Bad input through the front door: a clear error in the protocol's own shape, nothing charged, nothing lost."""
+"""Bad input through the front door: a clear error in the protocol's shape, nothing charged, nothing lost."""
 
 import json
 import socket
@@ -150,7 +150,7 @@ def test_an_empty_wallet_is_told_how_to_top_up(suite: RunningSuite) -> None:
     person = suite.person(balance="0")
     error = assert_refused(post(suite, person.key, GOOD), 402, "insufficient_quota")
     assert "top up" in error["message"].lower()
-    assert suite.wallet(person) == (0, 0)
+    assert suite.wallet(person) == (Decimal(0), Decimal(0))
 
 
 def test_a_forged_principal_opens_nothing(suite: RunningSuite) -> None:

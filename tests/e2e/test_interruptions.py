@@ -67,13 +67,12 @@ def test_a_client_that_leaves_a_json_call_is_charged_exactly_what_the_upstream_d
 @pytest.mark.parametrize("model", ["sim-cut-after-5", "sim-error-frame-after-3"])
 def test_an_upstream_that_dies_mid_stream_is_never_a_success(suite: RunningSuite, model: str) -> None:
     person = suite.person()
-    received = []
+    received: list[object] = []
     with (
         openai.OpenAI(base_url=suite.base_url, api_key=person.key, max_retries=0) as client,
         pytest.raises(openai.APIError),
     ):
-        for chunk in client.chat.completions.create(model=model, messages=MESSAGES, stream=True):
-            received.append(chunk)
+        received.extend(client.chat.completions.create(model=model, messages=MESSAGES, stream=True))
     assert received
     (record,) = suite.wait_usage(person, 1)
     assert record["outcome"] in {"upstream_gone", "upstream_error"}
@@ -136,15 +135,15 @@ async def test_of_100_parallel_requests_on_a_balance_for_10_exactly_10_are_serve
     stream: bool,  # noqa: FBT001
 ) -> None:
     person = suite.person(balance="0")
-    request = body("sim-slow-first-byte-2s", stream=stream, max_tokens=1_000_000)
+    request = body("sim-slow-first-byte-2s", stream=stream, max_tokens=10_000)
     headers = {"authorization": f"Bearer {person.key}"}
     async with httpx.AsyncClient(
         timeout=60, headers=headers, limits=httpx.Limits(max_connections=None)
     ) as client:
         refused = await client.post(f"{suite.base_url}/chat/completions", json=request)
         assert refused.status_code == 402
-        # One output token costs 600 nano-USD, so a million cost 0.6; the input of a request is far below 0.05.
-        await asyncio.to_thread(suite.top_up, person, "6.3")
+        # 10,000 output tokens cost 0.006; the input of a request costs far less than 0.0003.
+        await asyncio.to_thread(suite.top_up, person, "0.063")
         answers = await asyncio.gather(
             *(client.post(f"{suite.base_url}/chat/completions", json=request) for _ in range(100))
         )
@@ -153,7 +152,7 @@ async def test_of_100_parallel_requests_on_a_balance_for_10_exactly_10_are_serve
     await asyncio.to_thread(suite.wait_usage, person, 10)
     balance = await asyncio.to_thread(suite.wait_released, person)
     spent = sum(Decimal(record["cost"]) for record in suite.usage(person))
-    assert balance == Decimal("6.3") - spent
+    assert balance == Decimal("0.063") - spent
 
 
 def test_the_last_cents_are_spendable_by_a_lone_stream(suite: RunningSuite) -> None:

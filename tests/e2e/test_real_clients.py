@@ -10,6 +10,7 @@ from typing import Any
 import openai
 import pytest
 from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 from e2e.suite import PRICE, Person, RunningSuite
 
@@ -105,10 +106,7 @@ def test_openai_stream_helper(suite: RunningSuite) -> None:
 def test_langchain_streams_with_usage(suite: RunningSuite) -> None:
     person = suite.person()
     model = ChatOpenAI(
-        base_url=suite.base_url,
-        api_key=person.key,
-        model="gpt-4o-mini",
-        stream_usage=True,  # type: ignore[arg-type]
+        base_url=suite.base_url, api_key=SecretStr(person.key), model="gpt-4o-mini", stream_usage=True
     )
     total = None
     for chunk in model.stream("Say hello to everyone who keeps the books."):
