@@ -1,7 +1,12 @@
-"""Alembic migrations of one service: the scripts in `<package>/migrations`, applied under a lock."""
+"""Alembic migrations of one service: the scripts in `<package>/migrations`, applied under a lock.
+
+`python -m common.kit.migrations <package>` migrates the database that TOLLWAY_DATABASE_URL names.
+"""
 
 import asyncio
 import importlib.resources
+import os
+import sys
 from typing import cast
 
 from alembic import command, context
@@ -49,3 +54,17 @@ def _upgrade(connection: Connection, package: str) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         connection.commit()
+
+
+def main(package: str) -> int:
+    """Migrate and end with 0; 2 when no database is named."""
+    dsn = os.environ.get("TOLLWAY_DATABASE_URL", "")
+    if not dsn:
+        sys.stderr.write(f"{package}: TOLLWAY_DATABASE_URL is not set\n")
+        return 2
+    run(dsn, package)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
