@@ -28,11 +28,13 @@ def load_bootstrap(path: Path, environ: Mapping[str, str] | None = None) -> Boot
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise BootstrapError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BootstrapError(f"{path}:1: not UTF-8 text") from None
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"line (\d+)", str(error))
-        raise BootstrapError(f"{path}:{line.group(1) if line else 1}: {error}") from None
+        raise BootstrapError(f"{path}:{line.group(1) if line else len(text.splitlines())}: {error}") from None
     lines = _line_index(text)
     try:
         return msgspec.convert(_resolve(raw, "", environ), Bootstrap)
@@ -43,9 +45,8 @@ def load_bootstrap(path: Path, environ: Mapping[str, str] | None = None) -> Boot
         unknown = _UNKNOWN.search(message)
         key = f"{place}.{unknown.group(1)}".lstrip(".") if unknown else place
         found = _line_of(lines, key)
-        raise BootstrapError(
-            f"{path}:{found}: {_WHERE.sub('', message)} in `{place or 'the file'}`"
-        ) from None
+        reason = _WHERE.sub("", message).partition(" '")[0]  # msgspec quotes the value of an enum
+        raise BootstrapError(f"{path}:{found}: {reason} in `{place or 'the file'}`") from None
     except _UnsetVariableError as error:
         found = _line_of(lines, error.place)
         raise BootstrapError(f"{path}:{found}: environment variable {error.name} is not set") from None
@@ -102,7 +103,8 @@ def _open_table(dotted: str, is_array: bool, counters: dict[str, int]) -> str:  
 
 def _line_of(lines: dict[str, int], place: str) -> int:
     while place:
-        if place in lines:
-            return lines[place]
+        for known in (place, f"{place}[0]"):
+            if known in lines:
+                return lines[known]
         place = re.sub(r"(\.[^.\[\]]+|\[[^\]]*\]|^[^.\[\]]+)$", "", place)
     return 1

@@ -1,5 +1,7 @@
 """Errors on the wire: each protocol's own shape, the same ServiceError behind all of them."""
 
+import math
+
 import msgspec
 
 from common.contracts.errors import ServiceError
@@ -55,7 +57,7 @@ def render_error(protocol: Protocol, error: ServiceError, request_id: str) -> tu
         (b"x-request-id", request_id.encode()),
     ]
     if error.retry_after_s is not None:
-        headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
     if error.error_status >= 500 or error.error_status == 429:
         retry = b"true" if error.retry_after_s is not None or error.error_status >= 502 else b"false"
         headers.append((b"x-should-retry", retry))

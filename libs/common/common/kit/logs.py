@@ -36,7 +36,11 @@ class JsonFormatter(logging.Formatter):
         line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line, enc_hook=repr).decode()
+        try:
+            return msgspec.json.encode(line, enc_hook=repr).decode()
+        except UnicodeEncodeError:  # a lone surrogate, from a client's JSON or a file name
+            texts = {key: str(value).encode("ascii", "backslashreplace") for key, value in line.items()}
+            return msgspec.json.encode({key: text.decode() for key, text in texts.items()}).decode()
 
 
 def configure_logging(service: str, replica: str, level: str) -> None:

@@ -11,7 +11,7 @@ PICO_PER_USD = 1_000_000_000_000
 MICRO = 1_000_000
 MAX_NANO = 2**63 - 1
 
-_DECIMAL = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,12}))?")
+_DECIMAL = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,12}))?")
 
 
 def parse_decimal(text: str, places: int) -> int:
@@ -51,8 +51,8 @@ def format_usd(amount_nano: int) -> str:
 
 
 def parse_rate(text: str) -> int:
-    """A multiplier such as `0.85` in millionths."""
-    return parse_decimal(text, 6)
+    """A multiplier such as `0.85` in millionths, never negative."""
+    return _not_negative(parse_decimal(text, 6))
 
 
 def format_rate(rate_micro: int) -> str:
@@ -61,13 +61,13 @@ def format_rate(rate_micro: int) -> str:
 
 
 def per_million_to_pico(text: str) -> int:
-    """USD per million units (tokens) as pico-USD per unit; ValueError when finer than a pico."""
-    return parse_decimal(text, 6)
+    """USD per million units (tokens) as pico-USD per unit; ValueError when negative or finer than a pico."""
+    return _not_negative(parse_decimal(text, 6))
 
 
 def per_one_to_pico(text: str) -> int:
-    """USD per single unit as pico-USD per unit."""
-    return parse_decimal(text, 12)
+    """USD per single unit as pico-USD per unit; ValueError when negative or finer than a pico."""
+    return _not_negative(parse_decimal(text, 12))
 
 
 def cost_nano(quantities: Mapping[str, int], unit_pico: Mapping[str, int], rate_micro: int) -> int:
@@ -88,3 +88,9 @@ def round_half_even(numerator: int, denominator: int) -> int:
     if twice > denominator or (twice == denominator and quotient & 1):
         quotient += 1
     return quotient
+
+
+def _not_negative(value: int) -> int:
+    if value < 0:
+        raise ValueError("a price or a rate is never negative")
+    return value

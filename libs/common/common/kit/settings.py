@@ -59,5 +59,6 @@ def load_settings(kind: type[SettingsT], environ: Mapping[str, str] | None = Non
         try:
             values[field.name] = msgspec.convert(text, field.type, strict=False)
         except msgspec.ValidationError as error:
-            raise SettingsError(f"{name}: {error}") from None
+            reason = str(error).partition(" '")[0]  # msgspec quotes the value of an enum
+            raise SettingsError(f"{name}: {reason}") from None
     return kind(**values)
