@@ -1,0 +1,1 @@
+"""PostgreSQL, NATS and the packaged price list behind the ports of `domain/ports.py`."""

@@ -1,0 +1,1 @@
+"""NATS in: lease calls and usage."""

@@ -1,0 +1,1 @@
+"""The rules of money: pure, integer, in order; no I/O and no clock."""

@@ -1,0 +1,89 @@
+"""Ledger accounts, customers and spenders as one transaction sees them: loaded, changed, written back.
+
+An account's balance is credits - debits in nano-USD. A customer (the account id of the principal) owns two
+ledger accounts, `wallet:<id>` (what is theirs to spend) and `held:<id>` (what leases hold).
+"""
+
+from datetime import datetime
+
+REVENUE = "revenue"
+PROMO = "promo"
+UNCOLLECTED = "uncollected"
+PLATFORM_ACCOUNTS = (REVENUE, PROMO, UNCOLLECTED, "stripe_clearing", "fees")
+"""Created by the first migration; all may go negative, the customers' may not."""
+
+
+def wallet_name(customer: str) -> str:
+    """The ledger name of a customer's spendable money."""
+    return f"wallet:{customer}"
+
+
+def held_name(customer: str) -> str:
+    """The ledger name of a customer's money held by leases."""
+    return f"held:{customer}"
+
+
+class Account:
+    """One ledger account. `debits` and `credits` only grow."""
+
+    __slots__ = ("allow_negative", "changed", "credits", "debits", "id", "name")
+
+    def __init__(self, id_: int, name: str, debits: int, credits_: int, *, allow_negative: bool) -> None:
+        self.id = id_
+        self.name = name
+        self.debits = debits
+        self.credits = credits_
+        self.allow_negative = allow_negative
+        self.changed = False
+
+    @property
+    def balance(self) -> int:
+        """Nano-USD, credits - debits."""
+        return self.credits - self.debits
+
+
+class Customer:
+    """The per-account counters: event sequences (last used), the `low` flag and the last recall."""
+
+    __slots__ = (
+        "billing_sequence",
+        "changed",
+        "held",
+        "id",
+        "low",
+        "recalled_at",
+        "usage_sequence",
+        "wallet",
+    )
+
+    def __init__(
+        self,
+        id_: str,
+        wallet: Account,
+        held: Account,
+        usage_sequence: int,
+        billing_sequence: int,
+        *,
+        low: bool,
+        recalled_at: datetime | None,
+    ) -> None:
+        self.id = id_
+        self.wallet = wallet
+        self.held = held
+        self.usage_sequence = usage_sequence
+        self.billing_sequence = billing_sequence
+        self.low = low
+        self.recalled_at = recalled_at
+        self.changed = False
+
+    def next_billing_sequence(self) -> int:
+        """The sequence of the next event of this account in the BILLING stream; gap-free."""
+        self.billing_sequence += 1
+        self.changed = True
+        return self.billing_sequence
+
+    def next_usage_sequence(self) -> int:
+        """The sequence of the next event of this account in the USAGE stream; gap-free."""
+        self.usage_sequence += 1
+        self.changed = True
+        return self.usage_sequence

@@ -1,0 +1,166 @@
+"""The books as one transaction holds them: loaded rows, and what the decisions made of them.
+
+Operations are decided one after the other against the same `Books`, so every decision sees exactly what
+those before it left. An operation that raises a ServiceError has changed nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import msgspec
+
+from billing.domain.accounts import Account, Customer
+from billing.domain.spenders import Spender
+from common.contracts.billing import BillingEvent, TransferPosted
+from common.contracts.principals import SpenderKind
+from common.contracts.streams import event_subject
+from common.kit.ids import uuid7
+from common.kit.money import format_usd
+from common.kit.outbox import OutboxEvent
+
+if TYPE_CHECKING:
+    from billing.domain.leases import Lease
+    from billing.domain.usage import Charge
+
+_ENCODER = msgspec.json.Encoder()
+
+
+class Transfer(msgspec.Struct, frozen=True, gc=False):
+    """One immutable movement of `amount_nano` from `debit` to `credit`, with both balances after it.
+
+    `reference` is the lease, usage record or operation that caused it; `customer` whose money it concerns.
+    """
+
+    id: str
+    kind: str
+    debit: int
+    credit: int
+    amount_nano: int
+    debit_after: int
+    credit_after: int
+    reference: str
+    customer: str
+
+
+class PostedOperation(msgspec.Struct, frozen=True, gc=False):
+    """A top-up or grant that was carried out: the same id with the same body gets `result` again."""
+
+    id: str
+    fingerprint: bytes
+    result: bytes
+
+
+class Wanted(msgspec.Struct):
+    """The rows a batch of operations needs; those that must exist are made when they are missing.
+
+    `spenders` maps an id to (account, kind). Rows of the leases' own account and spender come with them.
+    """
+
+    leases: set[str] = msgspec.field(default_factory=set)
+    spenders: dict[str, tuple[str, SpenderKind]] = msgspec.field(default_factory=dict)
+    customers: set[str] = msgspec.field(default_factory=set)
+    platform: set[str] = msgspec.field(default_factory=set)
+    usage: set[str] = msgspec.field(default_factory=set)
+    operations: set[str] = msgspec.field(default_factory=set)
+
+
+@runtime_checkable
+class Operation(Protocol):
+    """One thing to decide. It is immutable, so that a batch can be decided again after a failed commit."""
+
+    @property
+    def size(self) -> int:
+        """How much of a batch it fills; 1 for a call, the number of records for usage."""
+        ...
+
+    def want(self, wanted: Wanted) -> None:
+        """Name the rows it needs."""
+        ...
+
+    def decide(self, books: Books) -> object:
+        """Change the books and answer; raise a ServiceError only before the first change."""
+        ...
+
+
+class Books:
+    """Everything loaded for one transaction, and the rows it will write. `now` is the ledger's clock."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.accounts: dict[str, Account] = {}
+        self.customers: dict[str, Customer] = {}
+        self.spenders: dict[str, Spender] = {}
+        self.leases: dict[str, Lease] = {}
+        self.fresh_usage: set[str] = set()
+        self.operations: dict[str, PostedOperation] = {}
+        self.transfers: list[Transfer] = []
+        self.charges: list[Charge] = []
+        self.new_operations: list[PostedOperation] = []
+        self.events: list[OutboxEvent] = []
+
+    def transfer(
+        self,
+        kind: str,
+        debit: Account,
+        credit: Account,
+        amount_nano: int,
+        customer: Customer,
+        reference: str,
+        id_: str = "",
+    ) -> Transfer:
+        """Move money. A balance that may not go negative and would is a fault of the caller: ValueError."""
+        if amount_nano <= 0 or (amount_nano > debit.balance and not debit.allow_negative):
+            raise ValueError(f"{kind}: {amount_nano} does not fit {debit.name} ({debit.balance})")
+        debit.debits += amount_nano
+        credit.credits += amount_nano
+        debit.changed = credit.changed = True
+        row = Transfer(
+            id_ or uuid7(),
+            kind,
+            debit.id,
+            credit.id,
+            amount_nano,
+            debit.balance,
+            credit.balance,
+            reference,
+            customer.id,
+        )
+        self.transfers.append(row)
+        return row
+
+    def post(
+        self,
+        kind: str,
+        debit: Account,
+        credit: Account,
+        amount_nano: int,
+        customer: Customer,
+        reference: str,
+    ) -> Transfer:
+        """A transfer that is told by its own event (charges are told by the usage event instead)."""
+        row = self.transfer(kind, debit, credit, amount_nano, customer, reference)
+        self.tell(
+            customer,
+            TransferPosted(
+                id=row.id,
+                sequence=customer.next_billing_sequence(),
+                account=customer.id,
+                kind=kind,
+                debit=debit.name,
+                credit=credit.name,
+                amount=format_usd(amount_nano),
+                balance=format_usd(customer.wallet.balance),
+                held=format_usd(customer.held.balance),
+                reference=reference,
+                posted_at=self.now.astimezone(UTC).isoformat(timespec="milliseconds"),
+            ),
+        )
+        return row
+
+    def tell(self, customer: Customer, event: BillingEvent) -> None:
+        """Add one of billing's events to what the transaction will publish."""
+        kind = str(type(event).__struct_config__.tag)
+        subject = event_subject(kind, customer.id)
+        self.events.append(OutboxEvent(event.id, subject, event.sequence, _ENCODER.encode(event)))

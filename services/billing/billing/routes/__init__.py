@@ -1,0 +1,1 @@
+"""HTTP in: the management API under /api/billing."""

@@ -1,0 +1,159 @@
+"""The group-commit writer: everything that moves money queues here and is committed together.
+
+One writer per process takes what waits (no timer), up to BATCH, and carries it out in one transaction, so a
+hot account is the cheapest case instead of the dearest. Several processes are correct together by row locks.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from billing.domain.books import Operation
+from billing.domain.ports import Clock, Ledger
+from common.contracts.errors import ServiceError, UnavailableError
+
+_LOG = logging.getLogger(__name__)
+BATCH = 512
+QUEUE_LIMIT = 10_000
+"""Size that may wait; more is refused at once, since it could not be answered in time."""
+PATIENCE_S = 5.0
+"""How long a batch is tried again while the database is away; after that its callers are told."""
+_RETRY_S = (0.0, 0.05, 0.1, 0.2, 0.5)
+
+
+class LedgerWriter:
+    """`submit` an operation and get its decision once it is committed.
+
+    `on_commit` is called after every commit. A failed COMMIT may have happened: the batch is tried again,
+    and since every operation knows itself by its ids, it then finds that it was done.
+    """
+
+    def __init__(self, ledger: Ledger, clock: Clock, on_commit: Callable[[], None]) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._on_commit = on_commit
+        self._queue: asyncio.Queue[_Pending | None] = asyncio.Queue()
+        self._waiting = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.create_task(self._run(), name="ledger-writer")
+
+    async def stop(self) -> None:
+        """Finish the batch under way and refuse what waits."""
+        if self._task is None:
+            return
+        self._queue.put_nowait(None)
+        await self._task
+        while not self._queue.empty():
+            pending = self._queue.get_nowait()
+            if pending is not None:
+                pending.refuse(UnavailableError("Billing is stopping."))
+
+    async def submit(self, operation: Operation) -> Any:
+        """The operation's decision, committed; or its ServiceError, nothing changed.
+
+        UnavailableError: the queue is full (nothing was done), or the database is away (the outcome is
+        unknown: repeat with the same ids).
+        """
+        if self._waiting >= QUEUE_LIMIT:
+            raise UnavailableError("Too much waits for the ledger.", retry_after_s=1)
+        pending = _Pending(operation, asyncio.get_running_loop().create_future())
+        self._waiting += operation.size
+        self._queue.put_nowait(pending)
+        return await pending.future
+
+    async def _run(self) -> None:
+        while True:
+            batch, stopping = await self._take()
+            live = [pending for pending in batch if not pending.future.done()]
+            if live:
+                await self._carry_out(live)
+            if stopping:
+                return
+
+    async def _take(self) -> tuple[list["_Pending"], bool]:
+        """What waits, at least one and about BATCH at most, and whether None told to stop."""
+        batch: list[_Pending] = []
+        size = 0
+        pending = await self._queue.get()
+        while pending is not None:
+            batch.append(pending)
+            size += pending.size
+            if size >= BATCH or self._queue.empty():
+                break
+            pending = self._queue.get_nowait()
+        self._waiting -= size
+        return batch, pending is None
+
+    async def _carry_out(self, batch: list["_Pending"]) -> None:
+        try:
+            await self._commit_patiently(batch)
+        except Exception as error:  # noqa: BLE001  whatever failed, its callers are told
+            if self._ledger.is_transient(error):
+                _LOG.warning("ledger: away, %d operations refused: %r", len(batch), error)
+                for pending in batch:
+                    pending.refuse(UnavailableError("The ledger is away.", retry_after_s=1))
+            elif len(batch) == 1:
+                _LOG.error("ledger: %s failed", type(batch[0].operation).__name__, exc_info=error)
+                batch[0].refuse(ServiceError("Internal error."))
+            else:
+                # One operation spoils the transaction of all: each gets its own.
+                for pending in batch:
+                    await self._carry_out([pending])
+
+    async def _commit_patiently(self, batch: list["_Pending"]) -> None:
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + PATIENCE_S
+        attempt = 0
+        while True:
+            try:
+                outcomes = await self._commit(batch)
+            except Exception as error:
+                if not self._ledger.is_transient(error) or loop.time() > deadline_s:
+                    raise
+                _LOG.warning("ledger: a batch of %d is tried again: %r", len(batch), error)
+                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+                attempt += 1
+            else:
+                break
+        self._on_commit()
+        for pending, outcome in zip(batch, outcomes, strict=True):
+            pending.resolve(outcome)
+
+    async def _commit(self, batch: list["_Pending"]) -> list[object]:
+        async with self._ledger.transaction() as session:
+            books = await session.load([pending.operation for pending in batch], self._clock())
+            outcomes: list[object] = []
+            for pending in batch:
+                try:
+                    outcomes.append(pending.operation.decide(books))
+                except ServiceError as error:
+                    outcomes.append(error)
+            await session.save(books)
+        return outcomes
+
+
+class _Pending:
+    """An operation and the future its caller waits for; a caller may have gone away."""
+
+    __slots__ = ("future", "operation", "size")
+
+    def __init__(self, operation: Operation, future: asyncio.Future[Any]) -> None:
+        self.operation = operation
+        self.future = future
+        self.size = operation.size
+
+    def resolve(self, outcome: object) -> None:
+        if self.future.done():
+            return
+        if isinstance(outcome, ServiceError):
+            self.future.set_exception(outcome)
+        else:
+            self.future.set_result(outcome)
+
+    def refuse(self, error: ServiceError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
