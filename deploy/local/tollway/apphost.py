@@ -1,0 +1,166 @@
+"""The suite on one machine: who starts what, who waits for whom, and who is told what.
+
+postgres ─┬─▶ billing        the five start at once: none needs another to start;
+nats ─────┼─▶ chat-relay     they stop in reverse: the gateway first, so that streams finish,
+          ├─▶ media-tasks    then those behind it, then billing, which books what they used,
+          ├─▶ oauth          then the broker and the database
+          └─▶ gateway
+simulators                   stand-ins for the vendors: no account is needed for a first run
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from common.testing.nats import EVERYTHING, EmbeddedNats
+from common.testing.passwords import PasswordFile
+from common.testing.postgres import EmbeddedPostgres
+from common.testing.server_process import LOCALHOST, free_port
+from tollway import demo
+from tollway.child import ChildProcess, service_lacks, simulators_lack
+from tollway.nats_users import NATS_USERS
+from tollway.state import PROJECT, DataDir, ServiceState, State
+from tollway.supervisor import Member
+
+OPERATOR = "operator"
+SECRETS = ("admin_key", "demo_key", "demo_password", "key_pepper", "principal_key", "secret_key")
+
+
+@dataclass(frozen=True)
+class Service:
+    """One of the five, with the ports it has for this run."""
+
+    name: str
+    stops_after: tuple[str, ...] = ("gateway",)
+    migrates: bool = True
+    port: int = field(default_factory=free_port)
+    ops_port: int = field(default_factory=free_port)
+
+    @property
+    def package(self) -> str:
+        """Import name; its database and that database's role have it too."""
+        return self.name.replace("-", "_")
+
+
+class SuitePostgres(EmbeddedPostgres):
+    """Ready means: with a database and a role for each of `databases`."""
+
+    databases: tuple[str, ...] = ()
+
+    def start(self) -> None:
+        """As EmbeddedPostgres, then the databases; ServerError."""
+        super().start()
+        for name in self.databases:
+            self.ensure_database(name, name)
+
+
+class Suite:
+    """All that runs on one data directory, which exists and is locked. Nothing is started here.
+
+    `bootstrap` is the file every service applies: `config`, or without one the demo's, which is written.
+    """
+
+    def __init__(
+        self,
+        data_dir: DataDir,
+        port: int,
+        config: Path | None,
+        *,
+        simulators: bool,
+        environ: Mapping[str, str],
+    ) -> None:
+        self._data_dir = data_dir
+        self._secrets = PasswordFile(data_dir.secrets_path)
+        self._secrets.ensure(*SECRETS)
+        self.simulators_url = f"http://{LOCALHOST}:{free_port()}" if simulators else ""
+        self.demo_key = f"sk-demo-{self._secrets.get('demo_key')}"
+        password = self._secrets.get("demo_password")
+        self.environ = {**environ, **demo.variables(self.demo_key, password, self.simulators_url, environ)}
+        self.bootstrap = config or demo.write(data_dir.path / "demo.toml", self.environ)
+        self.services = (
+            Service("billing", stops_after=("gateway", "chat-relay", "media-tasks", "oauth")),
+            Service("chat-relay"),
+            Service("media-tasks", migrates=False),
+            Service("oauth", migrates=False),
+            Service("gateway", stops_after=(), port=port),
+        )
+        self.gateway_url = f"http://{LOCALHOST}:{port}"
+        self.postgres = SuitePostgres(data_dir.path / "postgres")
+        self.postgres.databases = tuple(service.package for service in self.services)
+        self.nats = EmbeddedNats(data_dir.path / "nats", users={**NATS_USERS, OPERATOR: EVERYTHING})
+
+    def members(self) -> list[Member]:
+        """Every part with its place in the order of starting and stopping."""
+        names = tuple(service.name for service in self.services)
+        members = [
+            Member("postgres", self.postgres, stops_after=names),
+            Member("nats", self.nats, stops_after=names),
+        ]
+        if self.simulators_url:
+            members.append(Member("simulators", self._simulators(), stops_after=("chat-relay",)))
+        for service in self.services:
+            child = ChildProcess(
+                service.name,
+                [sys.executable, "-m", "common.kit.serve", service.package],
+                self._data_dir.logs / f"{service.name}.log",
+                partial(self._environment, service),
+                partial(service_lacks, service.port, service.ops_port),
+            )
+            members.append(Member(service.name, child, ("postgres", "nats"), service.stops_after))
+        return members
+
+    def state(self, pid: int, members: list[Member]) -> State:
+        """What scripts may know once all are ready; `pid` is the supervisor's."""
+        pids = {member.name: member.part.pid for member in members}
+        services = {
+            service.name: ServiceState(
+                f"http://{LOCALHOST}:{service.port}",
+                f"http://{LOCALHOST}:{service.ops_port}",
+                pids[service.name],
+            )
+            for service in self.services
+        }
+        postgres, nats = self.postgres.dsn(), self.nats.url(OPERATOR)
+        return State(self.gateway_url, services, postgres, nats, self.simulators_url, pid, pids)
+
+    def _simulators(self) -> ChildProcess:
+        port = self.simulators_url.rpartition(":")[2]
+        return ChildProcess(
+            "simulators",
+            [sys.executable, "-m", "simulators", "--port", port],
+            self._data_dir.logs / "simulators.log",
+            lambda: {**self.environ, "PYTHONPATH": str(PROJECT / "tests")},
+            partial(simulators_lack, self.simulators_url),
+        )
+
+    def _environment(self, service: Service) -> dict[str, str]:
+        """What a service is told; the addresses of database and broker are known once these have started."""
+        secret = self._secrets.get
+        urls = {other.name: f"http://{LOCALHOST}:{other.port}" for other in self.services}
+        own = {
+            "gateway": {
+                "TOLLWAY_KEY_PEPPER": secret("key_pepper"),
+                "TOLLWAY_ADMIN_KEY": secret("admin_key"),
+                "TOLLWAY_GENERATED_KEYS_FILE": str(self._data_dir.generated_keys_path),
+                "TOLLWAY_CHAT_RELAY_URL": urls["chat-relay"],
+                "TOLLWAY_BILLING_URL": urls["billing"],
+                "TOLLWAY_MEDIA_TASKS_URL": urls["media-tasks"],
+                "TOLLWAY_OAUTH_URL": urls["oauth"],
+            },
+            "chat-relay": {"TOLLWAY_SECRET_KEY": secret("secret_key")},
+        }
+        return {
+            **self.environ,
+            "TOLLWAY_PORT": str(service.port),
+            "TOLLWAY_OPS_PORT": str(service.ops_port),
+            "TOLLWAY_DATABASE_URL": self.postgres.dsn(service.package, service.package),
+            "TOLLWAY_NATS_URL": self.nats.url(service.name),
+            "TOLLWAY_PRINCIPAL_KEYS": f"k1:{secret('principal_key')}",
+            "TOLLWAY_BOOTSTRAP": str(self.bootstrap.absolute()),
+            "TOLLWAY_MIGRATE": "true" if service.migrates else "false",
+            "TOLLWAY_REPLICA": f"{service.name}-0",
+            "PYTHONSAFEPATH": "1",  # the working directory is /, which is no place to import from
+            **own.get(service.name, {}),
+        }

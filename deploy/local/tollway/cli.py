@@ -1,0 +1,25 @@
+"""The `tollway` command: `up`, `down`, `status`, and one group of commands for each noun of the suite."""
+
+import typer
+
+from tollway.commands import suite
+
+app = typer.Typer(
+    name="tollway",
+    help="Tollway: a self-hosted AI-API relay that keeps the books.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("up")(suite.up)
+app.command("down")(suite.down)
+app.command("status")(suite.status)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

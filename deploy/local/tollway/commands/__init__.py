@@ -1,0 +1,1 @@
+"""The command line, one module per noun; each command asks the management API and shows the answer."""
