@@ -6,13 +6,16 @@ Events are CloudEvents 1.0 in NATS binary mode: attributes as `ce-*` headers, JS
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
-from nats.errors import Error as NatsError
-from sqlalchemy import text
+from nats.js.api import PubAck
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from common.contracts.errors import UnavailableError
 from common.kit.bus import Bus
 from common.kit.db import Database
 from common.kit.metrics import EVENTS_PUBLISHED, OUTBOX_PENDING
@@ -38,6 +41,7 @@ CREATE TABLE inbox (
     PRIMARY KEY (consumer, id)
 )
 """
+_ACK_TIMEOUT_S = 5
 _LOCK_ID = 0x6F757462  # "outb": one replica publishes at a time, so that an account's events stay in order
 _APPEND = text(
     "INSERT INTO outbox (id, subject, sequence, payload, traceparent) "
@@ -67,7 +71,10 @@ class OutboxEvent(msgspec.Struct, frozen=True):
 
 
 async def append(connection: AsyncConnection, events: Sequence[OutboxEvent]) -> None:
-    """Write events in the caller's transaction, in order."""
+    """Write events in the caller's transaction, in order.
+
+    Events of one account keep their order only if the caller holds that account's lock when it appends.
+    """
     if not events:
         return
     await connection.execute(
@@ -94,7 +101,12 @@ async def prune_inbox(connection: AsyncConnection, days: int) -> None:
 
 
 class OutboxPublisher:
-    """Publishes the outbox in order; a crash repeats events with the same id, which JetStream drops."""
+    """Publishes the outbox in order; a crash repeats events with the same id, which JetStream drops.
+
+    Each public stream is fed by one outbox only and is named by the first token of its subjects. So within
+    a batch every message names the one before it (`Nats-Expected-Last-Msg-Id`), and when one is lost with
+    the connection those behind it are refused instead of overtaking it.
+    """
 
     def __init__(self, database: Database, bus: Bus, source: str, batch: int = 1000) -> None:
         self._database = database
@@ -128,7 +140,9 @@ class OutboxPublisher:
                 published = 0
             if published < self._batch:
                 # Other replicas' rows do not wake this one, so it also looks twice a second.
-                await asyncio.wait([asyncio.ensure_future(self._wake.wait())], timeout=0.5)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.5):
+                        await self._wake.wait()
 
     async def _publish_batch(self) -> int:
         async with self._database.transaction() as connection:
@@ -139,25 +153,37 @@ class OutboxPublisher:
             OUTBOX_PENDING.set(len(rows))
             if not rows:
                 return 0
-            stored: list[int] = []
-            acks = []
+            stored = await self._publish(rows)
+            await connection.execute(_DELETE, {"positions": stored})
+        EVENTS_PUBLISHED.inc(len(stored))
+        OUTBOX_PENDING.dec(len(stored))
+        return len(stored)
+
+    async def _publish(self, rows: Sequence[Row[Any]]) -> list[int]:
+        """The positions of the rows that JetStream stored; the others are tried again."""
+        if not self._bus.client.is_connected:
+            raise UnavailableError("NATS is not connected.")
+        acks: list[asyncio.Future[PubAck]] = []
+        last_ids: dict[str, str] = {}
+        try:
             for row in rows:
                 headers = self._headers(row.id, row.subject, row.sequence, row.created_at, row.traceparent)
-                acks.append(
-                    await self._bus.jetstream.publish_async(row.subject, row.payload, headers=headers)
-                )
-            results = await asyncio.gather(*acks, return_exceptions=True)
-            for row, result in zip(rows, results, strict=True):
-                if isinstance(result, BaseException):
-                    if not isinstance(result, (NatsError, TimeoutError)):
-                        raise result
-                    _LOG.warning("outbox: %s not stored: %r", row.subject, result)
-                    break
-                stored.append(row.position)
-            await connection.execute(_DELETE, {"positions": stored})
-            EVENTS_PUBLISHED.inc(len(stored))
-            OUTBOX_PENDING.dec(len(stored))
-            return len(stored)
+                stream = row.subject.partition(".")[0]
+                if stream in last_ids:
+                    headers["Nats-Expected-Last-Msg-Id"] = last_ids[stream]
+                last_ids[stream] = str(row.id)
+                publish = self._bus.jetstream.publish_async(row.subject, row.payload, headers=headers)
+                acks.append(await publish)
+            await asyncio.wait(acks, timeout=_ACK_TIMEOUT_S)
+        finally:
+            for ack in acks:
+                ack.cancel()  # nats-py never gives up an ack that got lost; nothing happens to a done one
+        failures = ["no ack" if ack.cancelled() else ack.exception() for ack in acks]
+        stored = [row.position for row, failure in zip(rows, failures, strict=True) if failure is None]
+        if len(stored) < len(rows):
+            reason = next(failure for failure in failures if failure)
+            _LOG.warning("outbox: %d of %d events not stored: %r", len(rows) - len(stored), len(rows), reason)
+        return stored
 
     def _headers(
         self, event_id: object, subject: str, sequence: int, created_at: datetime, traceparent: str

@@ -1,0 +1,235 @@
+"""The outbox: every event once and in order, whatever happens to the broker; the inbox: applied once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime
+
+import pytest
+from nats.aio.msg import Msg
+from sqlalchemy import text
+
+from common.contracts.streams import STREAMS, event_subject
+from common.kit import outbox
+from common.kit.bus import Bus
+from common.kit.db import Database
+from common.kit.ids import uuid7
+from common.kit.outbox import OutboxEvent, OutboxPublisher, append, claim, prune_inbox
+from common.testing.nats import EmbeddedNats
+from common.testing.plugin import OWN_USER
+
+Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def events(first: int, last: int, kind: str = "billing.balance.low.v1") -> list[OutboxEvent]:
+    return [
+        OutboxEvent(uuid7(), event_subject(kind, "a"), number, b"%d" % number)
+        for number in range(first, last + 1)
+    ]
+
+
+async def write(database: Database, written: list[OutboxEvent]) -> None:
+    async with database.transaction() as connection:
+        await append(connection, written)
+
+
+async def unpublished(database: Database) -> int:
+    async with database.transaction() as connection:
+        return int((await connection.execute(text("SELECT count(*) FROM outbox"))).scalar_one())
+
+
+async def read(bus: Bus, count: int) -> list[Msg]:
+    """The first `count` messages of BILLING, and the proof that there are no more."""
+    subscription = await bus.jetstream.subscribe("billing.>", ordered_consumer=True)
+    messages = [await subscription.next_msg(timeout=20) for _ in range(count)]
+    await subscription.unsubscribe()
+    info = await bus.jetstream.stream_info("BILLING")
+    assert info.state.messages == count
+    return messages
+
+
+@pytest.fixture
+async def publisher(kit_database: Database, bus: Bus) -> AsyncIterator[OutboxPublisher]:
+    running = OutboxPublisher(kit_database, bus, "billing", batch=50)
+    yield running
+    await running.stop()
+
+
+async def test_events_are_published_in_order_as_cloudevents(
+    kit_database: Database, bus: Bus, publisher: OutboxPublisher, eventually: Eventually
+) -> None:
+    await publisher.start()
+    written = [*events(1, 2), *events(3, 3, "billing.topup.completed.v1")]
+    written[1] = OutboxEvent(written[1].id, written[1].subject, 2, b"2", TRACEPARENT)
+    await write(kit_database, written)
+    publisher.notify()
+    messages = await read(bus, 3)
+    assert [message.data for message in messages] == [b"1", b"2", b"3"]
+    headers = messages[2].headers or {}
+    assert datetime.fromisoformat(headers.pop("ce-time")).tzinfo is not None
+    headers.pop("Nats-Expected-Last-Msg-Id")
+    assert headers == {
+        "Nats-Msg-Id": written[2].id,
+        "Content-Type": "application/json",
+        "ce-specversion": "1.0",
+        "ce-id": written[2].id,
+        "ce-source": "/tollway/billing",
+        "ce-type": "billing.topup.completed.v1",
+        "ce-subject": "a",
+        "ce-sequence": "00000000000000000003",
+    }
+    assert "traceparent" not in (messages[0].headers or {})
+    assert (messages[1].headers or {})["traceparent"] == TRACEPARENT
+
+    async def emptied() -> bool:
+        return await unpublished(kit_database) == 0
+
+    await eventually(emptied)
+
+
+async def test_what_is_rolled_back_was_never_an_event(
+    kit_database: Database, bus: Bus, publisher: OutboxPublisher
+) -> None:
+    with suppress(KeyError):
+        async with kit_database.transaction() as connection:
+            await append(connection, events(1, 3))
+            raise KeyError
+    await write(kit_database, events(4, 4))
+    await publisher.start()
+    assert [message.data for message in await read(bus, 1)] == [b"4"]
+
+
+async def test_a_crash_between_publishing_and_forgetting_repeats_nothing(
+    kit_database: Database, bus: Bus, publisher: OutboxPublisher, eventually: Eventually
+) -> None:
+    await write(kit_database, events(1, 5))
+    async with kit_database.transaction() as connection:
+        rows = (await connection.execute(text("SELECT * FROM outbox ORDER BY position"))).all()
+    assert len(await publisher._publish(rows[:3])) == 3
+    await publisher.start()
+
+    async def emptied() -> bool:
+        return await unpublished(kit_database) == 0
+
+    await eventually(emptied)
+    assert [message.data for message in await read(bus, 5)] == [b"1", b"2", b"3", b"4", b"5"]
+
+
+async def test_an_event_that_was_lost_is_not_overtaken(
+    kit_database: Database, bus: Bus, publisher: OutboxPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write(kit_database, [*events(1, 4), *events(1, 1, "usage.recorded.v1")])
+    async with kit_database.transaction() as connection:
+        rows = (await connection.execute(text("SELECT * FROM outbox ORDER BY position"))).all()
+    publish = bus.client.publish
+    lost = [b"2"]
+
+    async def lossy(subject: str, payload: bytes, *, reply: str, headers: dict[str, str]) -> None:
+        if payload in lost:
+            lost.remove(payload)
+        else:
+            await publish(subject, payload, reply=reply, headers=headers)
+
+    monkeypatch.setattr(bus.client, "publish", lossy)  # as the socket that a killed broker leaves behind
+    monkeypatch.setattr(outbox, "_ACK_TIMEOUT_S", 0.3)
+    stored = await publisher._publish(rows)
+    assert stored == [rows[0].position, rows[4].position]
+    await publisher.start()
+    assert [message.data for message in await read(bus, 4)] == [b"1", b"2", b"3", b"4"]
+
+
+async def test_two_publishers_do_not_reorder(kit_database: Database, bus: Bus, nats_url: str) -> None:
+    other_bus = await Bus.connect(nats_url, "other")
+    publishers = [OutboxPublisher(kit_database, each, "billing", batch=7) for each in (bus, other_bus)]
+    for publisher in publishers:
+        await publisher.start()
+    for first in range(1, 300, 20):
+        await write(kit_database, events(first, first + 19))
+        for publisher in publishers:
+            publisher.notify()
+    messages = await read(bus, 300)
+    assert [int(message.data) for message in messages] == list(range(1, 301))
+    for publisher in publishers:
+        await publisher.stop()
+    await other_bus.close()
+
+
+async def test_events_written_while_the_broker_is_killed_arrive_in_order(
+    kit_database: Database, nats_server: EmbeddedNats, eventually: Eventually
+) -> None:
+    bus = await Bus.connect(nats_server.url(OWN_USER), "tests")
+    await bus.ensure_streams(STREAMS)
+    publisher = OutboxPublisher(kit_database, bus, "billing", batch=50)
+    await publisher.start()
+    for first in range(1, 2000, 50):
+        await write(kit_database, events(first, first + 49))
+        publisher.notify()
+        if first in (501, 1201):
+            nats_server.kill()
+        if first in (801, 1401):
+            await asyncio.to_thread(nats_server.start)
+
+    async def emptied() -> bool:
+        return await unpublished(kit_database) == 0
+
+    await eventually(emptied)
+    assert [int(message.data) for message in await read(bus, 2000)] == list(range(1, 2001))
+    await publisher.stop()
+    await bus.close()
+
+
+async def test_an_idle_publisher_leaves_nothing_behind(kit_database: Database, bus: Bus) -> None:
+    publisher = OutboxPublisher(kit_database, bus, "billing")
+    await publisher.start()
+    for number in range(1, 6):
+        await write(kit_database, events(number, number))
+        publisher.notify()
+        await read(bus, number)
+    await publisher.stop()
+    waiting = [task for task in asyncio.all_tasks() if "Event.wait" in repr(task.get_coro())]
+    assert waiting == []
+
+
+async def test_an_id_is_claimed_once(kit_database: Database) -> None:
+    one, two = uuid7(), uuid7()
+    async with kit_database.transaction() as connection:
+        assert await claim(connection, "ledger", [one, one]) == {one}
+    async with kit_database.transaction() as connection:
+        assert await claim(connection, "ledger", [one, two]) == {two}
+        assert await claim(connection, "mailer", [one]) == {one}
+        assert await claim(connection, "mailer", []) == set()
+
+
+async def test_a_claim_that_is_rolled_back_can_be_made_again(kit_database: Database) -> None:
+    one = uuid7()
+    with suppress(KeyError):
+        async with kit_database.transaction() as connection:
+            assert await claim(connection, "ledger", [one]) == {one}
+            raise KeyError
+    async with kit_database.transaction() as connection:
+        assert await claim(connection, "ledger", [one]) == {one}
+
+
+async def test_of_two_transactions_that_claim_an_id_one_gets_it(kit_database: Database) -> None:
+    one = uuid7()
+    both = asyncio.Barrier(2)
+
+    async def apply() -> set[str]:
+        async with kit_database.transaction() as connection:
+            await both.wait()
+            return await claim(connection, "ledger", [one])
+
+    assert sorted(map(len, await asyncio.gather(apply(), apply()))) == [0, 1]
+
+
+async def test_old_claims_are_forgotten_and_fresh_ones_kept(kit_database: Database) -> None:
+    old, fresh = uuid7(), uuid7()
+    async with kit_database.transaction() as connection:
+        await claim(connection, "ledger", [old, fresh])
+        await connection.execute(
+            text("UPDATE inbox SET received_at = now() - interval '9 days' WHERE id = :id"), {"id": old}
+        )
+        await prune_inbox(connection, 8)
+        assert await claim(connection, "ledger", [old, fresh]) == {old}
