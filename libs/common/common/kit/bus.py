@@ -69,7 +69,10 @@ class Bus:
         await self.client.flush(timeout=2)
 
     async def ensure_streams(self, streams: Iterable[Stream], replicas: int = 1) -> None:
-        """Create or update the streams; the same call from every replica is harmless."""
+        """Create the streams and give them their subjects; the same call from every replica is harmless.
+
+        What an operator changed besides subjects (age, replicas) stays.
+        """
         for stream in streams:
             config = StreamConfig(
                 name=stream.name,
@@ -86,7 +89,7 @@ class Bus:
                 await self.jetstream.add_stream(config)
             else:
                 if sorted(info.config.subjects or ()) != sorted(stream.subjects):
-                    await self.jetstream.update_stream(config)
+                    await self.jetstream.update_stream(info.config.evolve(subjects=list(stream.subjects)))
 
     async def publish(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> None:
         """Publish to JetStream and wait until it is stored; raises UnavailableError otherwise."""
@@ -96,8 +99,9 @@ class Bus:
             raise UnavailableError("The event stream is away.") from error
 
     async def subscribe(self, subject: str, callback: Callable[[Msg], Awaitable[None]]) -> None:
-        """Core subscription: every replica gets every message while it is connected, none after."""
+        """Core subscription: from now on every replica gets every message while it is connected."""
         await self.client.subscribe(subject, cb=callback)
+        await self.client.flush()  # the broker knows of it, so what others send next is not missed
 
     async def close(self) -> None:
         """Send what is buffered and close; a broker that is away is not waited for."""
@@ -106,7 +110,10 @@ class Bus:
             return
         try:
             async with asyncio.timeout(5):
+                await self.client.flush(
+                    timeout=1
+                )  # a broker that just died leaves a connection that seems up
                 await self.client.drain()
-        except (NatsError, TimeoutError) as error:
+        except (NatsError, TimeoutError, OSError) as error:
             _LOG.warning("nats: closed without draining: %r", error)
             await self.client.close()

@@ -26,10 +26,11 @@ class PoisonError(Exception):
 
 
 class DurableConsumer(Generic[T]):
-    """Feeds batches of decoded messages to `handle`, at least once, in stream order.
+    """Feeds batches of decoded messages to `handle`, at least once.
 
     When `handle` returns, the batch is acked. When it raises, the batch is redelivered with backoff, for
-    ever: money waits for a database that is away. A batch that fails with PoisonError is tried message by
+    ever: money waits for a database that is away. Batches come in stream order, but later ones do not wait
+    for one that is being retried. A batch that fails with PoisonError is tried message by
     message, and those that are poison are copied to `dlq.<stream>.<durable>` and terminated.
     """
 
@@ -70,7 +71,7 @@ class DurableConsumer(Generic[T]):
         self._task = asyncio.create_task(self._run(subscription), name=f"consumer-{self._durable}")
 
     async def stop(self) -> None:
-        """Stop between batches; an unacked batch is redelivered to whoever comes next."""
+        """Stop at once; a batch under way is given up and redelivered to whoever comes next."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -88,7 +89,7 @@ class DurableConsumer(Generic[T]):
                 messages = await subscription.fetch(self._batch, timeout=5)
             except TimeoutError:
                 continue
-            except (NatsError, OSError) as error:
+            except Exception as error:  # noqa: BLE001  whatever it is, a consumer that ends silently is worse
                 _LOG.warning("consumer %s: cannot fetch: %r", self._durable, error)
                 await asyncio.sleep(_BACKOFF_S[1])  # the broker is away; nothing signals its return here
                 continue
@@ -98,7 +99,7 @@ class DurableConsumer(Generic[T]):
         try:
             decoded = [(message, self._decode(message.data)) for message in messages]
             await self._handle([value for _, value in decoded])
-        except (PoisonError, msgspec.DecodeError) as error:
+        except (PoisonError, msgspec.DecodeError, UnicodeDecodeError) as error:
             if len(messages) == 1:
                 await self._bury(messages[0], error)
                 return

@@ -22,6 +22,7 @@ from common.kit.telemetry import Telemetry, inject
 _LOG = logging.getLogger(__name__)
 _TIMEOUT_HEADER = "Tollway-Timeout-Ms"
 _MAX_CONCURRENT = 4096
+_STOP_TIMEOUT_S = 5
 _ERROR_DECODER = msgspec.msgpack.Decoder(RpcError)
 
 
@@ -81,20 +82,25 @@ class RpcServer:
         self._methods.append((method, handler))
 
     async def start(self) -> None:
-        """Begin answering."""
+        """Answer from now on."""
         self._service = await add_service(self._bus.client, name=self._name, version="1.0.0")
         for method, handler in self._methods:
             name = method.subject.replace(".", "-")
             await self._service.add_endpoint(
                 name=name, subject=method.subject, handler=self._endpoint(method, handler)
             )
+        await self._bus.client.flush()  # else the first callers may hear that nobody answers
 
     async def stop(self) -> None:
-        """Stop taking calls and finish those under way."""
-        if self._service is not None:
-            await self._service.stop()
+        """Stop taking calls and finish those under way; each is given five seconds."""
+        if self._service is not None and self._bus.client.is_connected:
+            try:
+                async with asyncio.timeout(_STOP_TIMEOUT_S):
+                    await self._service.stop()
+            except (NatsError, TimeoutError, OSError) as error:
+                _LOG.warning("rpc: stopped without the broker: %r", error)
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
+            await asyncio.wait(self._tasks, timeout=_STOP_TIMEOUT_S)
 
     def _endpoint(
         self, method: Method[Any, Any], handler: Callable[[Any], Awaitable[Any]]
@@ -103,20 +109,19 @@ class RpcServer:
 
         async def answer(request: Request) -> None:
             headers = request.headers or {}
-            timeout_s = int(headers.get(_TIMEOUT_HEADER, "2000")) / 1000
             try:
-                async with asyncio.timeout(timeout_s):
+                async with asyncio.timeout(int(headers.get(_TIMEOUT_HEADER, "2000")) / 1000):
                     if self._telemetry.enabled:
                         parent = headers.get("traceparent")
                         with self._telemetry.span(method.subject, SpanKind.SERVER, parent):
                             response = await handler(decoder.decode(request.data))
                     else:
                         response = await handler(decoder.decode(request.data))
+                await request.respond(msgspec.msgpack.encode(response))
             except Exception as error:  # noqa: BLE001  every failure is answered, unknown ones as 500
                 await _refuse(request, method.subject, error)
                 return
             RPC.labels(method.subject, "ok").inc()
-            await request.respond(msgspec.msgpack.encode(response))
 
         async def dispatch(request: Request) -> None:
             # nats.micro awaits one handler at a time; a task per call is what lets a group commit form.
@@ -133,14 +138,17 @@ class RpcServer:
 async def _refuse(request: Request, subject: str, error: Exception) -> None:
     if isinstance(error, TimeoutError):
         error = DeadlineError(f"{subject} did not finish in time.")
-    elif isinstance(error, msgspec.DecodeError):
+    elif isinstance(error, (msgspec.DecodeError, UnicodeDecodeError)):
         error = InvalidRequestError(f"{subject}: {error}")
     elif not isinstance(error, ServiceError):
         _LOG.error("rpc %s failed", subject, exc_info=error)
         error = ServiceError("Internal error.")
     RPC.labels(subject, error.error_code).inc()
     body = RpcError(error.error_code, error.message, error.error_status, error.param, error.retry_after_s)
-    await request.respond_error(error.error_code, error.error_code, msgspec.msgpack.encode(body))
+    try:
+        await request.respond_error(error.error_code, error.error_code, msgspec.msgpack.encode(body))
+    except NatsError as failure:
+        _LOG.warning("rpc %s: cannot answer: %r", subject, failure)
 
 
 def _as_service_error(data: bytes) -> ServiceError:
