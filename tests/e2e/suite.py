@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -82,24 +82,16 @@ class Person:
 
 
 @dataclass
-class RunningSuite:
-    """`tollway up` in a process of its own."""
+class Operator:
+    """Whoever has the operator's key of a running suite: makes users, gives money, reads the books."""
 
-    process: subprocess.Popen[bytes]
-    data_dir: Path
-    state: dict[str, Any]
+    url: str
     admin_key: str
-    simulator: str
     admin: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
         headers = {"authorization": f"Bearer {self.admin_key}"}
         self.admin = httpx.Client(base_url=self.url, headers=headers, timeout=10)
-
-    @property
-    def url(self) -> str:
-        """The gateway."""
-        return str(self.state["gateway"])
 
     @property
     def base_url(self) -> str:
@@ -159,11 +151,6 @@ class RunningSuite:
 
         return eventually(released, timeout_s)
 
-    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the `tollway` command against this suite."""
-        command = [sys.executable, "-m", "tollway.cli", *arguments, "--data-dir", str(self.data_dir)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
     def audit(self) -> dict[str, Any]:
         """The audit's report; fails the test when it is not clean."""
         answer = self.admin.post("/api/billing/audit", json={}, timeout=60)
@@ -171,6 +158,21 @@ class RunningSuite:
         report: dict[str, Any] = answer.json()
         assert report["ok"], json.dumps(report, indent=1)
         return report
+
+
+@dataclass
+class RunningSuite(Operator):
+    """`tollway up` in a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    data_dir: Path
+    state: dict[str, Any]
+    simulator: str
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the `tollway` command against this suite."""
+        command = [sys.executable, "-m", "tollway.cli", *arguments, "--data-dir", str(self.data_dir)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def eventually(probe: Callable[[], T | None], timeout_s: float = 10) -> T:
@@ -184,13 +186,13 @@ def eventually(probe: Callable[[], T | None], timeout_s: float = 10) -> T:
         time.sleep(0.02)  # reason: the fact arrives in another process
 
 
-def write_config(path: Path, simulator: str) -> None:
-    """The bootstrap file of the tests."""
-    names = ", ".join(f'"{name}"' for name in (*MODELS[:-1], "text-embedding-3-small"))
+def write_config(path: Path, simulator: str, models: Sequence[str] = MODELS) -> None:
+    """The bootstrap file of the tests; the last of `models` is served by the dead channel only."""
+    names = ", ".join(f'"{name}"' for name in (*models[:-1], "text-embedding-3-small"))
     prices = "\n".join(
         f'[[prices]]\nmodel = "{name}"\ninput = "0.15"\ncached_input = "0.075"\noutput = "0.60"\n'
         "context_window = 128000\nmax_output = 16384"
-        for name in MODELS
+        for name in models
     )
     path.write_text(CONFIG.format(simulator=simulator, models=names, prices=prices))
 
@@ -229,7 +231,7 @@ def start_suite(data_dir: Path, simulator: str, **environment: str) -> RunningSu
 
     state = eventually(ready, 90)
     secrets = json.loads((data_dir / "secrets.json").read_text())
-    return RunningSuite(process, data_dir, state, secrets["admin_key"], simulator)
+    return RunningSuite(state["gateway"], secrets["admin_key"], process, data_dir, state, simulator)
 
 
 def stop_suite(suite: RunningSuite) -> None:
