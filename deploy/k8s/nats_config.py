@@ -1,4 +1,4 @@
-"""Print `components/nats/nats.conf`: the broker of the cluster, with the permissions of the suite on one machine.
+"""Print `components/nats/nats.conf`: the broker, with the permissions of the suite on one machine.
 
 `python deploy/k8s/nats_config.py > deploy/k8s/components/nats/nats.conf`, after a change of
 `tollway.nats_users`; a test compares them. Passwords are variables that `passwords.conf` (a Secret) sets.

