@@ -1,0 +1,203 @@
+"""One round: load from one process, kills from this one, then quiet, then the books."""
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from chaos.checks import Evidence, Served, Wallet, findings, unbilled
+from chaos.faults import Fault, Outage
+from chaos.supervisor import LEASE_TTL_S, SupervisedSuite
+from chaos.workload import PROMPT, Attempt, Client, Plan
+from e2e.suite import Operator, Person
+
+RICH_USD = "10"
+POOR_USD = "0.0008"
+"""Covers the reservations of four requests at a time and the cost of a dozen."""
+WORKLOAD_TIMEOUT_S = 90.0
+RECOVERY_S = 10.0
+"""Within this time after the last victim is ready, every account is served again."""
+SWEEP_S = 1.5
+"""Billing looks for expired leases this often, with a margin for a busy machine."""
+SETTLE_S = 2 * LEASE_TTL_S + SWEEP_S
+POLL_S = 0.1
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a round was and what came of it; a good one has no `findings`. `settled_s` is None when it never
+    became quiet.
+    """
+
+    seed: str
+    faults: Sequence[Fault]
+    outages: Sequence[Outage]
+    endings: dict[str, int]
+    longest_wait_s: float
+    unbilled: int
+    recovered_s: float
+    settled_s: float | None
+    findings: Sequence[str]
+    journal: str
+
+    def line(self) -> str:
+        """The round on one line, for people."""
+        kills = ", ".join(
+            f"{fault.victim} at {fault.at_s:.1f} s, away {outage.ready_s - outage.killed_s:.1f} s"
+            for fault, outage in zip(self.faults, self.outages, strict=False)
+        )
+        endings = ", ".join(f"{count} {ending}" for ending, count in sorted(self.endings.items()))
+        settled = "never settled" if self.settled_s is None else f"settled after {self.settled_s:.1f} s"
+        verdict = f"{len(self.findings)} FINDINGS" if self.findings else "clean"
+        return (
+            f"{self.seed}: {kills}; {endings}; longest wait {self.longest_wait_s:.1f} s; "
+            f"{self.unbilled} unbilled; served again after {self.recovered_s:.1f} s; {settled}; {verdict}"
+        )
+
+
+def run_round(suite: SupervisedSuite, seed: str, faults: Sequence[Fault]) -> Report:
+    """Load, faults, quiet, books. Raises ServerError when a victim cannot be started again at all."""
+    people = [suite.operator.person(balance) for balance in (RICH_USD, RICH_USD, RICH_USD, POOR_USD)]
+    httpx.post(f"{suite.simulator}/_sim/reset").raise_for_status()
+    clients = tuple(Client(person.account, person.key, 3) for person in people)
+    journal = suite.data_dir / "rounds" / f"{seed.replace(':', '-')}.jsonl"
+    journal.parent.mkdir(exist_ok=True)
+    plan = Plan(suite.operator.url, clients, seed)
+    outages = _load_and_kill(suite, plan, faults, journal)
+    found = suite.deaths()
+    if found:
+        outages += suite.outages()
+    ready_s = max(outage.ready_s for outage in outages)
+    probes, late = _probe_until_served(suite.operator, people, ready_s)
+    attempts = [msgspec.json.decode(line, type=Attempt) for line in journal.read_bytes().splitlines()]
+    evidence, settled_s = _settle(suite, people, [*attempts, *probes], outages)
+    found += late + findings(evidence) + _audit(suite.operator)
+    return Report(
+        seed=seed,
+        faults=faults,
+        outages=outages,
+        endings=dict(Counter(_ending(attempt) for attempt in attempts)),
+        longest_wait_s=max(attempt.ended_s - attempt.began_s for attempt in attempts),
+        unbilled=len(unbilled(evidence)),
+        recovered_s=max(probe.ended_s for probe in probes) - ready_s,
+        settled_s=settled_s,
+        findings=found,
+        journal=str(journal),
+    )
+
+
+def _load_and_kill(
+    suite: SupervisedSuite, plan: Plan, faults: Sequence[Fault], journal: Path
+) -> list[Outage]:
+    command = [sys.executable, "-m", "chaos.workload", str(journal)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as workload:
+        try:
+            if workload.stdin is None or workload.stdout is None:
+                raise RuntimeError("the workload has no pipes")
+            workload.stdin.write(msgspec.json.encode(plan))
+            workload.stdin.close()
+            workload.stdout.readline()
+            begun_s = time.monotonic()
+            for fault in faults:
+                time.sleep(max(0.0, begun_s + fault.at_s - time.monotonic()))
+                suite.kill(fault)
+            outages = suite.outages()
+            if workload.wait(WORKLOAD_TIMEOUT_S) != 0:
+                raise RuntimeError(f"the workload ended with {workload.returncode}")
+        finally:
+            workload.kill()
+    return outages
+
+
+def _probe_until_served(
+    operator: Operator, people: Sequence[Person], ready_s: float
+) -> tuple[list[Attempt], list[str]]:
+    """One request per person again and again until it succeeds; those that had to wait too long."""
+    probes: list[Attempt] = []
+    late: list[str] = []
+    for person in people[:-1]:
+        while True:
+            probe = _probe(operator, person)
+            probes.append(probe)
+            if probe.status == 200:
+                break
+            if probe.ended_s - ready_s > RECOVERY_S:
+                late.append(f"not served {RECOVERY_S:g} s after the faults: {probe.status} {probe.code}")
+                break
+            time.sleep(POLL_S)
+    return probes, late
+
+
+def _probe(operator: Operator, person: Person) -> Attempt:
+    """A small JSON request by a client without any patience of its own."""
+    began_s = time.time()
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": PROMPT}], "max_tokens": 50}
+    headers = {"authorization": f"Bearer {person.key}"}
+    answer = httpx.post(f"{operator.base_url}/chat/completions", json=body, headers=headers, timeout=30)
+    served = answer.status_code == 200
+    content: dict[str, Any] = answer.json()
+    return Attempt(
+        id=answer.headers["x-request-id"],
+        account=person.account,
+        kind="json",
+        model="gpt-4o-mini",
+        began_s=began_s,
+        ended_s=time.time(),
+        ending="complete" if served else "refused",
+        status=answer.status_code,
+        code="" if served else str(content["error"]["code"]),
+        prompt_tokens=content["usage"]["prompt_tokens"] if served else None,
+        completion_tokens=content["usage"]["completion_tokens"] if served else None,
+    )
+
+
+def _settle(
+    suite: SupervisedSuite, people: Sequence[Person], attempts: Sequence[Attempt], outages: Sequence[Outage]
+) -> tuple[Evidence, float | None]:
+    """The evidence once nothing is wrong with it any more, or when the time for that is over.
+
+    The time counts from the last request, which may have taken a lease, or the last recovery.
+    """
+    quiet_s = max(*(attempt.ended_s for attempt in attempts), *(outage.ready_s for outage in outages))
+    while True:
+        evidence = _evidence(suite, people, attempts, outages)
+        settled_s = time.time() - quiet_s
+        if not findings(evidence):
+            return evidence, settled_s
+        if settled_s > SETTLE_S:
+            return evidence, None
+        time.sleep(POLL_S)
+
+
+def _evidence(
+    suite: SupervisedSuite, people: Sequence[Person], attempts: Sequence[Attempt], outages: Sequence[Outage]
+) -> Evidence:
+    answer = httpx.get(f"{suite.simulator}/_sim/served")
+    served = msgspec.convert(answer.json()["by_id"], dict[str, Served])
+    records: list[dict[str, Any]] = []
+    wallets = []
+    for person in people:
+        records += suite.operator.usage(person)
+        balance, held = suite.operator.wallet(person)
+        poor = person is people[-1]
+        topped_up = msgspec.convert(POOR_USD if poor else RICH_USD, type(balance))
+        wallets.append(Wallet(person.account, topped_up, balance, held, poor))
+    return Evidence(attempts, served, records, outages, wallets)
+
+
+def _audit(operator: Operator) -> list[str]:
+    """The ledger's own checks that fail."""
+    answer = operator.admin.post("/api/billing/audit", json={}, timeout=60)
+    answer.raise_for_status()
+    return [
+        f"audit: {check['name']}: {check['detail']}" for check in answer.json()["checks"] if not check["ok"]
+    ]
+
+
+def _ending(attempt: Attempt) -> str:
+    return f"{attempt.ending} {attempt.status}" if attempt.ending == "refused" else attempt.ending

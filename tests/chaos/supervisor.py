@@ -1,0 +1,140 @@
+"""The suite of the apphost under a supervisor that restarts what was killed, as Kubernetes would.
+
+`tollway up` restarts nothing on purpose, so it cannot serve here; the parts and their environment are its own.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.faults import Fault, Outage
+from common.testing.server_process import ServerError, free_port
+from e2e.suite import Operator, write_config
+from simulators.process import running_simulator
+from tollway.apphost import Suite
+from tollway.child import obituary
+from tollway.state import DataDir
+
+VICTIMS = ("chat-relay", "billing", "nats", "postgres", "gateway")
+MODELS = (
+    "gpt-4o-mini",
+    "sim-slow-first-byte-150ms",
+    "sim-tokens-40+slow-chunks-10ms",
+    "sim-tokens-120+slow-chunks-10ms",
+    "sim-no-usage",
+    "sim-dead",
+)
+LEASE_TTL_S = 2.0
+RESTART_TIMEOUT_S = 60.0
+RESTART_PAUSE_S = 0.3
+
+
+@dataclass
+class SupervisedSuite:
+    """A running suite whose parts may be killed; `operator` speaks to it, `simulator` is its upstream."""
+
+    operator: Operator
+    simulator: str
+    data_dir: Path
+
+    def __init__(self, data_dir: Path, simulator: str) -> None:
+        layout = DataDir(data_dir)
+        layout.create()
+        config = data_dir / "chaos.toml"
+        write_config(config, simulator, MODELS)
+        environ = {**os.environ, "TOLLWAY_LEASE_TTL_S": f"{LEASE_TTL_S:g}"}
+        suite = Suite(layout, free_port(), config, simulators=False, environ=environ)
+        self._members = {member.name: member for member in suite.members() if member.name in VICTIMS}
+        # A thread per part: the kernel signals a child when the thread that started it ends.
+        self._pool = ThreadPoolExecutor(len(self._members), thread_name_prefix="part")
+        self._restarts: dict[str, Future[Outage]] = {}
+        self._ending = threading.Event()
+        self._postgres = suite.postgres
+        self.data_dir = data_dir
+        self.simulator = simulator
+        self.operator = Operator(suite.gateway_url, layout.secret("admin_key"))
+
+    def start(self) -> None:
+        """Start all and return when all are ready; ServerError."""
+        started: dict[str, Future[None]] = {}
+        for member in self._members.values():
+            for name in member.starts_after:
+                started[name].result()
+            started[member.name] = self._pool.submit(member.part.start)
+        for future in started.values():
+            future.result()
+
+    def stop(self) -> None:
+        """Stop all, politely and in the apphost's order; a restart under way is given up."""
+        self._ending.set()
+        for future in self._restarts.values():
+            future.exception()
+        gone: set[str] = set()
+        while len(gone) < len(self._members):
+            for member in self._members.values():
+                waits_for = {name for name in member.stops_after if name in self._members}
+                if member.name not in gone and waits_for <= gone:
+                    self._pool.submit(member.part.stop).result()
+                    gone.add(member.name)
+        self._pool.shutdown()
+        self.operator.admin.close()
+
+    def kill(self, fault: Fault) -> None:
+        """SIGKILL the victim (PostgreSQL with its backends) and begin its restart after `fault.down_s`."""
+        killed_s = time.time()
+        self._members[fault.victim].part.kill()
+        self._restarts[fault.victim] = self._pool.submit(self._restart, fault, killed_s)
+
+    def outages(self) -> list[Outage]:
+        """What became of every kill since the last call, once all are up again; ServerError."""
+        outages = [future.result() for future in self._restarts.values()]
+        self._restarts = {}
+        return outages
+
+    def deaths(self) -> list[str]:
+        """The parts that ended although nobody killed them, each with its last words; they are restarted."""
+        found = []
+        for name, member in self._members.items():
+            if name not in self._restarts and not member.part.running:
+                found.append(f"{name} died by itself: {obituary(member.part)}")
+                self.kill(Fault(0.0, name, 0.0))
+        return found
+
+    def sql(self, statement: str, database: str) -> list[list[str]]:
+        """Rows of a query as superuser."""
+        rows = self._postgres.execute(statement, database)
+        return [row.split("|") for row in rows.splitlines()]
+
+    def _restart(self, fault: Fault, killed_s: float) -> Outage:
+        """Until it is ready; a service that needs what is still away dies and is started again."""
+        part = self._members[fault.victim].part
+        self._ending.wait(fault.down_s)
+        deadline_s = time.monotonic() + RESTART_TIMEOUT_S
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                part.start()
+            except ServerError:
+                if self._ending.is_set() or time.monotonic() > deadline_s:
+                    raise
+                self._ending.wait(RESTART_PAUSE_S)
+            else:
+                return Outage(fault.victim, killed_s, time.time(), attempts)
+
+
+@contextmanager
+def supervised_suite(data_dir: Path) -> Iterator[SupervisedSuite]:
+    """A suite and its simulator, started; both are gone afterwards."""
+    with running_simulator() as simulator:
+        suite = SupervisedSuite(data_dir, simulator)
+        try:
+            suite.start()
+            yield suite
+        finally:
+            suite.stop()
