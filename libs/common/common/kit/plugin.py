@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import msgspec
 import uvicorn
@@ -16,13 +17,20 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from common.contracts.errors import InvalidRequestError, ServiceError
 from common.kit.asgi import Receive, Scope, Send, send_response
 from common.kit.errors import render_error
-from common.kit.ids import uuid7
+from common.kit.ids import is_request_id, uuid7
 from common.kit.logs import configure_logging
 from common.kit.settings import ServiceSettings
 from common.kit.telemetry import Telemetry
 
 _LOG = logging.getLogger(__name__)
 _CHECK_TIMEOUT_S = 2
+_HTTP_CODES = {
+    400: "invalid_request",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "request_too_large",
+}
 
 Check = Callable[[], Awaitable[None]]
 
@@ -64,8 +72,6 @@ class ServicePlugin(InitPlugin):
     async def _ops_lifespan(self, _app: Litestar) -> AsyncIterator[None]:
         config = uvicorn.Config(
             self.ops_app,
-            host=self.settings.host,
-            port=self.settings.ops_port,
             interface="asgi3",  # uvicorn takes an async method for the older interface
             lifespan="off",
             log_config=None,
@@ -73,7 +79,10 @@ class ServicePlugin(InitPlugin):
             server_header=False,
         )
         server = _QuietServer(config)
-        task = asyncio.create_task(server.serve())
+        # Bound here because uvicorn ends the process when a port is taken, and so that probes never race it.
+        family = socket.AF_INET6 if ":" in self.settings.host else socket.AF_INET
+        listener = socket.create_server((self.settings.host, self.settings.ops_port), family=family)
+        task = asyncio.create_task(server.serve([listener]))
         try:
             yield
         finally:
@@ -121,12 +130,9 @@ class ServicePlugin(InitPlugin):
 class _QuietServer(uvicorn.Server):
     """A second server in the loop: signals belong to the first one."""
 
-    @asynccontextmanager
-    async def _no_signals(self) -> AsyncIterator[None]:
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
         yield
-
-    async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await self._serve(sockets)  # type: ignore[arg-type]
 
 
 async def _send_json(send: Send, status: int, value: object) -> None:
@@ -134,7 +140,9 @@ async def _send_json(send: Send, status: int, value: object) -> None:
 
 
 def _problem(request: Request, error: ServiceError) -> Response[bytes]:  # type: ignore[type-arg]
-    request_id = request.headers.get("x-request-id") or uuid7()
+    request_id = request.headers.get("x-request-id", "")
+    if not is_request_id(request_id):
+        request_id = uuid7()
     status, headers, body = render_error("problem", error, request_id)
     named = {name.decode(): value.decode() for name, value in headers if name != b"content-length"}
     media_type = named.pop("content-type")
@@ -156,7 +164,9 @@ def _validation_error(request: Request, error: ValidationException) -> Response[
 
 
 def _http_error(request: Request, error: HTTPException) -> Response[bytes]:  # type: ignore[type-arg]
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    if error.status_code >= 500:  # Litestar's own, whose detail speaks of our code
+        return _unexpected_error(request, error)
+    code = _HTTP_CODES.get(error.status_code, "http_error")
     return _problem(request, ServiceError(error.detail, code=code, status=error.status_code))
 
 
