@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from common.contracts.bootstrap import Bootstrap
 from common.testing.nats import EVERYTHING, EmbeddedNats
 from common.testing.passwords import PasswordFile
 from common.testing.postgres import EmbeddedPostgres
@@ -110,6 +111,10 @@ class Suite:
             )
             members.append(Member(service.name, child, ("postgres", "nats"), service.stops_after))
         return members
+
+    def first_key(self, bootstrap: Bootstrap) -> str:
+        """The first API key the file states, for the snippets; empty when it states none."""
+        return next((key.secret for user in bootstrap.users for key in user.keys if key.secret), "")
 
     def state(self, pid: int, members: list[Member]) -> State:
         """What scripts may know once all are ready; `pid` is the supervisor's."""

@@ -13,8 +13,8 @@ READY = b"ready"
 def detach() -> Callable[[Path], None]:
     """Go on in a new session; call the returned function, with the path of a log, once the suite is ready.
 
-    The process that was called stays until then and passes signals on: it exits 0 when the suite is ready, and
-    with the child's exit code when that ends before. Must run before any thread is started.
+    The process that was called stays until then and passes signals on: it exits 0 when the suite is ready,
+    and with the child's exit code when that ends before. Must run before any thread is started.
     """
     told, tell = os.pipe()
     child = os.fork()

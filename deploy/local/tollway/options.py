@@ -1,7 +1,7 @@
 """The options every command has, and the one way in which a command fails.
 
-`suite_command` adds `--data-dir`, `--url`, `--admin-key` and `--json` to a command's own parameters, so that they
-are accepted anywhere after its name, and hands the command a Session in their place.
+`suite_command` adds `--data-dir`, `--url`, `--admin-key` and `--json` to a command's own parameters, so that
+they are accepted anywhere after its name, and hands the command a Session in their place.
 """
 
 import inspect
@@ -9,14 +9,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, ParamSpec
+from typing import Annotated, Any
 
 import typer
 
 from common.kit.bootstrap import BootstrapError
 from common.testing.server_process import ServerError
 from tollway.output import Output
-from tollway.session import Session, SessionError, open_session
+from tollway.session import SessionError, open_session
 from tollway.state import AlreadyRunningError
 from tollway.supervisor import SuiteFailedError
 
@@ -34,15 +34,11 @@ AdminKeyOption = Annotated[
     str, typer.Option("--admin-key", envvar="TOLLWAY_ADMIN_KEY", help="Operator's key of the suite at --url.")
 ]
 
-P = ParamSpec("P")
 
-
-def suite_command(
-    app: typer.Typer, name: str
-) -> Callable[[Callable[Concatenate[Session, P], None]], Callable[..., None]]:
+def suite_command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a command whose first parameter is the open Session; the others are its own options."""
 
-    def register(command: Callable[Concatenate[Session, P], None]) -> Callable[..., None]:
+    def register(command: Callable[..., None]) -> Callable[..., None]:
         def run(
             *,
             data_dir: DataDirOption = None,
@@ -61,7 +57,7 @@ def suite_command(
         shared = list(inspect.signature(run).parameters.values())[:-1]
         keyword_only = inspect.Parameter.KEYWORD_ONLY
         parameters = [*(parameter.replace(kind=keyword_only) for parameter in own), *shared]
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  what Typer reads
+        vars(run)["__signature__"] = inspect.Signature(parameters)  # what Typer reads
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         app.command(name, help=inspect.getdoc(command))(run)
         return run

@@ -83,7 +83,7 @@ class Session:
 
 
 def open_session(data_dir: Path | None, url: str, admin_key: str, output: Output) -> Session:
-    """The suite of `data_dir` when given, else the one at `url`, else the one of the project's data directory.
+    """The suite of `data_dir` when given, else the one at `url`, else the one of the default directory.
 
     SessionError when it does not run or no key is at hand.
     """

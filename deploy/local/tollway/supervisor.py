@@ -1,8 +1,8 @@
 """Starts parts as soon as those they wait for are ready, watches them, and stops them in their own order.
 
-Nothing is restarted: a part that dies takes the suite down, said aloud, since a restart that nobody sees hides
-what went wrong. The parts' blocking starts and stops run in threads of one pool, which live as long as the
-parts do, since the kernel signals a child when the thread that made it ends.
+Nothing is restarted: a part that dies takes the suite down, said aloud, since a restart that nobody sees
+hides what went wrong. The parts' blocking starts and stops run in threads of one pool, which live as long as
+the parts do, since the kernel signals a child when the thread that made it ends.
 """
 
 import asyncio

@@ -29,6 +29,7 @@ from tollway.welcome import show_welcome
 
 DEFAULT_PORT = 8080
 DOWN_TIMEOUT_S = 60.0
+MODEL = "gpt-4o-mini"  # of the snippets, when a channel serves it
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", envvar="TOLLWAY_BOOTSTRAP", help="tollway.toml; without, a demo.")
@@ -95,7 +96,13 @@ def status(*, data_dir: DataDirOption = None, as_json: JsonOption = False) -> No
     if state is None:
         summary = "not running" if pid is None else "starting or stopping"
         crashed = pid is None and place.state_path.exists()
-        record = {"running": pid is not None, "ready": False, "crashed": crashed, "pid": pid, "parts": []}
+        record: dict[str, Any] = {
+            "running": pid is not None,
+            "ready": False,
+            "crashed": crashed,
+            "pid": pid,
+            "parts": [],
+        }
         output.line(f"{summary}{' (the last run crashed)' if crashed else ''}: {place.path}", record)
         raise typer.Exit(1)
     parts = [_part(state, name) for name in state.pids]
@@ -139,12 +146,12 @@ def _run(place: DataDir, suite: Suite, bootstrap: Bootstrap, leave: Callable[[Pa
     progress = Progress(Console(stderr=True), [member.name for member in members])
 
     async def on_ready() -> None:
-        await suite.wait_for_bootstrap(bootstrap)
         place.write_state(suite.state(os.getpid(), members))
         with suppress(OSError):  # nobody reads any more; the suite is ready all the same
             progress.hide()
-            key, model = suite.first_key_and_model(bootstrap)
-            show_welcome(Console(), suite.gateway_url, key, model)
+            models = [model for channel in bootstrap.channels for model in channel.models]
+            model = MODEL if MODEL in models else next(iter(models), MODEL)
+            show_welcome(Console(), suite.gateway_url, suite.first_key(bootstrap), model)
             sys.stdout.write(f"ready {suite.gateway_url}\n")
             sys.stdout.flush()
         if leave is not None:
