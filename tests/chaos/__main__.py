@@ -1,7 +1,7 @@
 """`python -m chaos [--rounds 20] [--seed S] [--victims a,b]`: rounds of kills until one is not clean.
 
-Round N of seed S is drawn alike in every run: `--seed S --first N --rounds 1` repeats it alone. Exits 1 at the
-first round with findings, which are printed with the seed; the data directory is then kept.
+Round N of seed S is drawn alike in every run: `--seed S --first N --rounds 1` repeats it alone. Exits 1 at
+the first round with findings, which are printed with the seed; the data directory is then kept.
 """
 
 import argparse

@@ -12,7 +12,7 @@ import msgspec
 
 from chaos.faults import Outage
 from chaos.workload import PROMPT, Attempt
-from e2e.suite import PRICE
+from e2e.suite import PRICE, Person
 
 PUBLISH_S = 0.5
 """A relay stores a usage record within this time while NATS answers; killed before, it loses the record."""
@@ -22,6 +22,9 @@ TOKENS_PER_SERVED = 2
 """The estimator counts each token of the workload's text as one or two."""
 ESTIMATED_INPUT = 4 + (len(PROMPT) + 3) // 4
 """Its count for the workload's prompt: 4 for the message and one for each 4 ASCII characters."""
+SWEEP_S = 1.5
+"""Billing looks for expired leases this often, with a margin for a busy machine."""
+BILLING_NEEDS = {"billing", "postgres", "nats"}
 # Refusals that an outage explains. 401, 404 and 500 are none: a service that is away is not a wrong key.
 REFUSALS = {402, 429, 502, 503, 504}
 
@@ -38,26 +41,40 @@ class Served(msgspec.Struct, frozen=True):
 class Wallet(msgspec.Struct, frozen=True):
     """One account after the round; `poor` may run out of money, the others have plenty."""
 
-    account: str
+    person: Person
     topped_up: Decimal
     balance: Decimal
     held: Decimal
     poor: bool
 
 
+class Expiry(msgspec.Struct, frozen=True):
+    """A lease that the ledger expired: when it was due and when its money went back (Unix seconds)."""
+
+    lease: str
+    due_s: float
+    returned_s: float
+
+
 class Evidence(msgspec.Struct, frozen=True):
-    """All that is known of one round. `records` are the usage records of its accounts, as the API tells them."""
+    """All that is known of one round; `records` are its accounts' usage records as the API tells them."""
 
     attempts: Sequence[Attempt]
     served: dict[str, Served]
     records: Sequence[dict[str, Any]]
     outages: Sequence[Outage]
     wallets: Sequence[Wallet]
+    expiries: Sequence[Expiry] = ()
 
 
-def findings(evidence: Evidence) -> list[str]:
-    """Everything that is wrong; empty after a good round."""
-    checks = (_answers, _charged_once, _tokens, _unbilled, _money)
+def answer_findings(evidence: Evidence) -> list[str]:
+    """What is wrong with the answers that clients got."""
+    return list(_answers(evidence))
+
+
+def book_findings(evidence: Evidence) -> list[str]:
+    """What is wrong with the books; they may need a moment after the load until nothing is."""
+    checks = (_charged_once, _tokens, _unbilled, _money, _expiries)
     return [finding for check in checks for finding in check(evidence)]
 
 
@@ -126,10 +143,8 @@ def _tokens(evidence: Evidence) -> Iterator[str]:
         truth = (served.prompt_tokens, served.completion_tokens)
         if record["estimated"]:
             lowest = 0 if attempt is None else attempt.chunks
-            if (
-                counts[0] not in {0, ESTIMATED_INPUT}
-                or not lowest <= counts[1] <= TOKENS_PER_SERVED * truth[1]
-            ):
+            highest = TOKENS_PER_SERVED * truth[1]
+            if counts[0] not in {0, ESTIMATED_INPUT} or not lowest <= counts[1] <= highest:
                 yield f"{record['request_id']} is estimated at {counts}, served {truth}, {lowest} arrived"
         elif counts != truth:
             yield f"{record['request_id']} is billed {counts}, served {truth}"
@@ -159,20 +174,37 @@ def _lost_with(attempt: Attempt, outage: Outage, outages: Sequence[Outage]) -> b
 def _money(evidence: Evidence) -> Iterator[str]:
     """To the nano: what came in is what is there, what is held and what was charged."""
     for wallet in evidence.wallets:
-        charged = [record for record in evidence.records if record["account"] == wallet.account]
+        name = f"wallet {wallet.person.account}"
+        charged = [record for record in evidence.records if record["account"] == wallet.person.account]
         spent = sum((Decimal(record["charged"]) for record in charged), Decimal(0))
         uncollected = sum((Decimal(record["uncollected"]) for record in charged), Decimal(0))
         cost = sum((Decimal(record["cost"]) for record in charged), Decimal(0))
         if wallet.balance < 0 or wallet.held < 0:
-            yield f"wallet {wallet.account} is negative: {wallet.balance}, held {wallet.held}"
+            yield f"{name} is negative: {wallet.balance}, held {wallet.held}"
         if wallet.topped_up != wallet.balance + wallet.held + spent:
-            yield f"wallet {wallet.account} had {wallet.topped_up}, spent {spent}, has {wallet.balance}"
+            yield f"{name} had {wallet.topped_up}, spent {spent}, has {wallet.balance}"
         if cost != spent + uncollected:
-            yield f"wallet {wallet.account} owes {cost}, paid {spent}, {uncollected} is uncollected"
+            yield f"{name} owes {cost}, paid {spent}, {uncollected} is uncollected"
         if uncollected and not wallet.poor:
-            yield f"wallet {wallet.account} did not pay {uncollected} although it has {wallet.balance}"
+            yield f"{name} did not pay {uncollected} although it has {wallet.balance}"
         if wallet.held:
-            yield f"wallet {wallet.account} still has {wallet.held} held"
+            yield f"{name} still has {wallet.held} held"
+
+
+def _expiries(evidence: Evidence) -> Iterator[str]:
+    """A lease of a dead replica comes back at two TTLs, or as soon as billing and what it needs are back."""
+    for expiry in evidence.expiries:
+        possible_s = max(
+            [expiry.due_s]
+            + [
+                outage.ready_s
+                for outage in evidence.outages
+                if outage.victim in BILLING_NEEDS and outage.killed_s < expiry.due_s + SWEEP_S
+            ]
+        )
+        late_s = expiry.returned_s - possible_s
+        if late_s > SWEEP_S:
+            yield f"lease {expiry.lease} came back {late_s:.1f} s late"
 
 
 def _name(attempt: Attempt) -> str:

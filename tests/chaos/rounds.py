@@ -5,16 +5,27 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 
-from chaos.checks import Evidence, Served, Wallet, findings, unbilled
+from chaos.checks import (
+    SWEEP_S,
+    Evidence,
+    Expiry,
+    Served,
+    Wallet,
+    answer_findings,
+    book_findings,
+    unbilled,
+)
 from chaos.faults import Fault, Outage
 from chaos.supervisor import LEASE_TTL_S, SupervisedSuite
 from chaos.workload import PROMPT, Attempt, Client, Plan
+from common.kit.ids import uuid7
 from e2e.suite import Operator, Person
 
 RICH_USD = "10"
@@ -23,10 +34,17 @@ POOR_USD = "0.0008"
 WORKLOAD_TIMEOUT_S = 90.0
 RECOVERY_S = 10.0
 """Within this time after the last victim is ready, every account is served again."""
-SWEEP_S = 1.5
-"""Billing looks for expired leases this often, with a margin for a busy machine."""
 SETTLE_S = 2 * LEASE_TTL_S + SWEEP_S
 POLL_S = 0.1
+EXPIRIES = """
+SELECT l.id, extract(epoch FROM l.expires_at), extract(epoch FROM t.posted_at)
+FROM leases l JOIN transfers t ON t.reference = l.id AND t.kind = 'lease_expire'
+WHERE l.account IN ({accounts})
+"""
+MONEY_IN = """
+SELECT sum(credits - debits) FROM accounts
+WHERE kind IN ('wallet', 'held') OR name IN ('revenue', 'uncollected')
+"""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +81,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 def run_round(suite: SupervisedSuite, seed: str, faults: Sequence[Fault]) -> Report:
     """Load, faults, quiet, books. Raises ServerError when a victim cannot be started again at all."""
     people = [suite.operator.person(balance) for balance in (RICH_USD, RICH_USD, RICH_USD, POOR_USD)]
+    suite.topped_up += 3 * Decimal(RICH_USD) + Decimal(POOR_USD)
     httpx.post(f"{suite.simulator}/_sim/reset").raise_for_status()
     clients = tuple(Client(person.account, person.key, 3) for person in people)
     journal = suite.data_dir / "rounds" / f"{seed.replace(':', '-')}.jsonl"
@@ -72,11 +91,13 @@ def run_round(suite: SupervisedSuite, seed: str, faults: Sequence[Fault]) -> Rep
     found = suite.deaths()
     if found:
         outages += suite.outages()
-    ready_s = max(outage.ready_s for outage in outages)
+    ready_s = max((outage.ready_s for outage in outages), default=time.time())
     probes, late = _probe_until_served(suite.operator, people, ready_s)
     attempts = [msgspec.json.decode(line, type=Attempt) for line in journal.read_bytes().splitlines()]
     evidence, settled_s = _settle(suite, people, [*attempts, *probes], outages)
-    found += late + findings(evidence) + _audit(suite.operator)
+    found += late + answer_findings(evidence) + book_findings(evidence) + _audit(suite.operator)
+    found += _ledger(suite) + _changed(suite)
+    suite.closed = evidence.wallets
     return Report(
         seed=seed,
         faults=faults,
@@ -137,37 +158,41 @@ def _probe(operator: Operator, person: Person) -> Attempt:
     """A small JSON request by a client without any patience of its own."""
     began_s = time.time()
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": PROMPT}], "max_tokens": 50}
-    headers = {"authorization": f"Bearer {person.key}"}
-    answer = httpx.post(f"{operator.base_url}/chat/completions", json=body, headers=headers, timeout=30)
-    served = answer.status_code == 200
-    content: dict[str, Any] = answer.json()
+    request_id = uuid7()
+    headers = {"authorization": f"Bearer {person.key}", "x-request-id": request_id}
+    status, code = 0, ""
+    try:
+        answer = httpx.post(f"{operator.base_url}/chat/completions", json=body, headers=headers, timeout=30)
+    except httpx.HTTPError as error:
+        code = type(error).__name__
+    else:
+        status = answer.status_code
+        code = "" if status == 200 else str(answer.json()["error"]["code"])
     return Attempt(
-        id=answer.headers["x-request-id"],
+        id=request_id,
         account=person.account,
         kind="json",
         model="gpt-4o-mini",
         began_s=began_s,
         ended_s=time.time(),
-        ending="complete" if served else "refused",
-        status=answer.status_code,
-        code="" if served else str(content["error"]["code"]),
-        prompt_tokens=content["usage"]["prompt_tokens"] if served else None,
-        completion_tokens=content["usage"]["completion_tokens"] if served else None,
+        ending="complete" if status == 200 else "refused" if status else "cut",
+        status=status,
+        code=code,
     )
 
 
 def _settle(
     suite: SupervisedSuite, people: Sequence[Person], attempts: Sequence[Attempt], outages: Sequence[Outage]
 ) -> tuple[Evidence, float | None]:
-    """The evidence once nothing is wrong with it any more, or when the time for that is over.
+    """The evidence once nothing is wrong with the books any more, or when the time for that is over.
 
     The time counts from the last request, which may have taken a lease, or the last recovery.
     """
-    quiet_s = max(*(attempt.ended_s for attempt in attempts), *(outage.ready_s for outage in outages))
+    quiet_s = max([attempt.ended_s for attempt in attempts] + [outage.ready_s for outage in outages])
     while True:
         evidence = _evidence(suite, people, attempts, outages)
         settled_s = time.time() - quiet_s
-        if not findings(evidence):
+        if not book_findings(evidence):
             return evidence, settled_s
         if settled_s > SETTLE_S:
             return evidence, None
@@ -185,9 +210,28 @@ def _evidence(
         records += suite.operator.usage(person)
         balance, held = suite.operator.wallet(person)
         poor = person is people[-1]
-        topped_up = msgspec.convert(POOR_USD if poor else RICH_USD, type(balance))
-        wallets.append(Wallet(person.account, topped_up, balance, held, poor))
-    return Evidence(attempts, served, records, outages, wallets)
+        wallets.append(Wallet(person, Decimal(POOR_USD if poor else RICH_USD), balance, held, poor))
+    accounts = ",".join(f"'{person.account}'" for person in people)
+    rows = suite.sql(EXPIRIES.format(accounts=accounts), "billing")
+    expiries = [Expiry(lease, float(due_s), float(returned_s)) for lease, due_s, returned_s in rows]
+    return Evidence(attempts, served, records, outages, wallets, expiries)
+
+
+def _ledger(suite: SupervisedSuite) -> list[str]:
+    """All that ever came in is in a wallet, held, or revenue that somebody paid."""
+    ((nano,),) = suite.sql(MONEY_IN, "billing")
+    if Decimal(nano) / 10**9 == suite.topped_up:
+        return []
+    return [f"the ledger has {nano} nano-USD, top-ups were {suite.topped_up}"]
+
+
+def _changed(suite: SupervisedSuite) -> list[str]:
+    """Accounts of the round before, whose books were closed, and on which something was booked since."""
+    return [
+        f"wallet {wallet.person.account} changed after its round"
+        for wallet in suite.closed
+        if suite.operator.wallet(wallet.person) != (wallet.balance, wallet.held)
+    ]
 
 
 def _audit(operator: Operator) -> list[str]:

@@ -1,17 +1,18 @@
 """The suite of the apphost under a supervisor that restarts what was killed, as Kubernetes would.
 
-`tollway up` restarts nothing on purpose, so it cannot serve here; the parts and their environment are its own.
+`tollway up` restarts nothing on purpose, so it cannot serve here; its parts and their environment do.
 """
 
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
+from chaos.checks import Wallet
 from chaos.faults import Fault, Outage
 from common.testing.server_process import ServerError, free_port
 from e2e.suite import Operator, write_config
@@ -34,13 +35,12 @@ RESTART_TIMEOUT_S = 60.0
 RESTART_PAUSE_S = 0.3
 
 
-@dataclass
 class SupervisedSuite:
-    """A running suite whose parts may be killed; `operator` speaks to it, `simulator` is its upstream."""
+    """A running suite whose parts may be killed; `operator` speaks to it, `simulator` is its upstream.
 
-    operator: Operator
-    simulator: str
-    data_dir: Path
+    `closed` are the wallets of the last round, which nothing may change any more, `topped_up` is all money
+    that ever came in (USD).
+    """
 
     def __init__(self, data_dir: Path, simulator: str) -> None:
         layout = DataDir(data_dir)
@@ -55,6 +55,8 @@ class SupervisedSuite:
         self._restarts: dict[str, Future[Outage]] = {}
         self._ending = threading.Event()
         self._postgres = suite.postgres
+        self.closed: Sequence[Wallet] = ()
+        self.topped_up = Decimal(0)
         self.data_dir = data_dir
         self.simulator = simulator
         self.operator = Operator(suite.gateway_url, layout.secret("admin_key"))

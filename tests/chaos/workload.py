@@ -1,7 +1,7 @@
 """The clients, in a process of their own: `python -m chaos.workload JOURNAL < plan.json`.
 
-Writes one line of JSON per request to JOURNAL: what the client asked and what it got. Nothing is retried, so a
-request is one attempt under one id. Requests begin on a schedule, not one after another, so that an outage
+Writes one line of JSON per request to JOURNAL: what the client asked and what it got. Nothing is retried, so
+a request is one attempt under one id. Requests begin on a schedule, not one after another, so that an outage
 which refuses quickly meets no more of them than one that is slow to refuse.
 """
 
