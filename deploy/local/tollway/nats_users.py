@@ -32,7 +32,12 @@ def _service(
 
 
 NATS_USERS = {
-    "gateway": _service("gateway", events=("identity.>",), calls=("rpc.billing.>",), hears=("identity.>",)),
+    "gateway": _service(
+        "gateway",
+        events=("identity.>", "gateway.groups.changed"),
+        calls=("rpc.billing.>",),
+        hears=("identity.>", "gateway.groups.changed"),
+    ),
     "billing": _service(
         "billing",
         events=("usage.recorded.v1.*", "billing.>", "dlq.>", "$KV.PRICES.>"),

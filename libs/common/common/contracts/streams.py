@@ -27,6 +27,9 @@ OAUTH = Stream("OAUTH", ("oauth.>",))
 DLQ = Stream("DLQ", ("dlq.>", "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"))
 STREAMS = (INTAKE, USAGE, BILLING, TASKS, IDENTITY, OAUTH, DLQ)
 
+GROUPS_CHANGED = "gateway.groups.changed"
+"""Core NATS notice between gateway replicas: a group's multiplier changed, drop cached keys."""
+
 CHANNELS_CHANGED = "relay.channels.changed"
 """Core NATS notice between relay replicas: reload the channel table."""
 

@@ -9,12 +9,13 @@ import sys
 
 import uvicorn
 
+from common.kit.bootstrap import BootstrapError
 from common.kit.migrations import run as run_migrations
 from common.kit.settings import ServiceSettings, SettingsError, load_settings
 
 
 def main(package: str) -> int:
-    """Serve until told to stop; 2 when a setting is wrong."""
+    """Serve until told to stop; 2 when a setting or the bootstrap file is wrong."""
     try:
         settings: ServiceSettings = load_settings(importlib.import_module(f"{package}.settings").Settings)
     except SettingsError as error:
@@ -22,7 +23,11 @@ def main(package: str) -> int:
         return 2
     if settings.migrate and settings.database_url:
         run_migrations(settings.database_url, package)
-    app = importlib.import_module(f"{package}.app").create_app(settings)
+    try:
+        app = importlib.import_module(f"{package}.app").create_app(settings)
+    except BootstrapError as error:
+        sys.stderr.write(f"{package}: {error}\n")
+        return 2
     uvicorn.run(
         app,
         host=settings.host,
@@ -33,6 +38,8 @@ def main(package: str) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        # X-Forwarded-For is anybody's claim; the gateway alone decides whose it believes.
+        proxy_headers=False,
         backlog=2048,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=20,
