@@ -10,9 +10,10 @@ PACKAGES := libs/common services/gateway services/billing services/chat-relay se
   services/oauth deploy/local
 MYPY_ROOTS := $(PACKAGES) deploy/k8s tests
 INSTALLED := .venv/installed
-# uv does not read pip's configuration; a mirror that pip is told of serves uv too
+# uv reads neither pip's configuration nor, by itself, the machine's certificates: where pip reaches an index
+# through a company's mirror or proxy, uv shall reach it too
 INDEX = $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell $(VENV)/pip config get global.index-url 2>/dev/null))
-UV_PIP = $(if $(INDEX),UV_DEFAULT_INDEX='$(INDEX)') $(UV) pip install --quiet --python $(VENV)/python
+UV_PIP = $(if $(INDEX),UV_DEFAULT_INDEX='$(INDEX)') $(UV) pip install --system-certs --quiet --python $(VENV)/python
 
 .PHONY: help install run test check bench e2e chaos contracts k8s lock
 
@@ -59,5 +60,5 @@ k8s: install ## Render the manifests and check them (needs kubectl)
 	@$(VENV)/python -m pytest deploy/k8s $(ARGS)
 
 lock: install ## Resolve the dependencies anew into requirements.lock
-	@$(UV) lock --quiet --upgrade
+	@$(UV) lock --system-certs --quiet --upgrade
 	@$(UV) export --quiet --frozen --all-packages --all-groups --no-emit-workspace --no-header -o requirements.lock

@@ -2,7 +2,7 @@
 
 import typer
 
-from tollway.commands import suite
+from tollway.commands import audit, channels, keys, prices, suite, topup, usage, users, wallet
 
 app = typer.Typer(
     name="tollway",
@@ -14,6 +14,17 @@ app = typer.Typer(
 app.command("up")(suite.up)
 app.command("down")(suite.down)
 app.command("status")(suite.status)
+for noun, group in (
+    ("users", users.app),
+    ("keys", keys.app),
+    ("wallet", wallet.app),
+    ("usage", usage.app),
+    ("prices", prices.app),
+    ("channels", channels.app),
+):
+    app.add_typer(group, name=noun)
+topup.register(app)
+audit.register(app)
 
 
 def main() -> None:

@@ -64,10 +64,17 @@ class Session:
 
     def user(self, email: str) -> dict[str, Any]:
         """The user with this e-mail, in any case; SessionError when there is none."""
-        for user in self.get("/api/users", {"email": email})["data"]:
-            if user["email"].lower() == email.lower():
-                return dict(user)
+        for user in self.pages("/api/users", {"email": email}):
+            if user["email"].lower() == email.strip().lower():
+                return user
         raise SessionError(f"there is no user {email}")
+
+    def keys(self, email: str | None) -> list[dict[str, Any]]:
+        """The keys of one user or of all, each with its owner's e-mail; SessionError on an unknown e-mail."""
+        users = self.pages("/api/users") if email is None else [self.user(email)]
+        emails = {user["id"]: user["email"] for user in users}
+        found = self.pages("/api/keys", {} if email is None else {"user": users[0]["id"]})
+        return [{"email": emails.get(key["user"]), **key} for key in found]
 
     def _ask(self, method: str, path: str, **request: Any) -> Any:
         try:
