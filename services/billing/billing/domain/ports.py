@@ -1,14 +1,19 @@
 """What the use-cases need from the outside."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+from billing.domain.audits import AuditCheck
 from billing.domain.books import Books, Operation
+from billing.domain.statements import ChargedUsage, Position
+from common.contracts.prices import Price, PriceBook
 
 Clock = Callable[[], datetime]
 """The ledger's clock: aware, UTC."""
+AccountFinder = Callable[[str], Awaitable[str]]
+"""E-mail to account; raises ServiceError when there is no such user or nobody can tell now."""
 
 
 @runtime_checkable
@@ -34,4 +39,130 @@ class Ledger(Protocol):
 
     def is_transient(self, error: BaseException) -> bool:
         """Whether the same batch may succeed when it is tried again."""
+        ...
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """The group-commit writer."""
+
+    async def submit(self, operation: Operation) -> Any:
+        """The operation's committed decision, or its ServiceError."""
+        ...
+
+
+@runtime_checkable
+class LeaseKeeper(Protocol):
+    """Housekeeping in the database."""
+
+    async def due(self, cutoff: datetime, limit: int) -> tuple[str, ...]:
+        """Leases that had expired by `cutoff` and still hold or may take money; oldest first."""
+        ...
+
+    async def prune(self, before: datetime, inbox_days: int) -> None:
+        """Forget leases settled before `before`, and usage ids older than `inbox_days`."""
+        ...
+
+    async def create_partitions(self, months: int) -> None:
+        """Make the tables for this month and the `months` after it."""
+        ...
+
+
+@runtime_checkable
+class UsageBacklog(Protocol):
+    """How far the usage stream is applied."""
+
+    async def last(self) -> int:
+        """The stream's last sequence now; UnavailableError when it cannot be asked."""
+        ...
+
+    async def applied(self, sequence: int) -> bool:
+        """Whether everything up to `sequence` is charged; UnavailableError when it cannot be asked."""
+        ...
+
+
+@runtime_checkable
+class DeadLetters(Protocol):
+    """Where records go that can never be charged."""
+
+    async def bury(self, payload: bytes, reason: str) -> None:
+        """Keep the payload with its reason; UnavailableError when it cannot be kept now."""
+        ...
+
+
+@runtime_checkable
+class PriceSession(Protocol):
+    """A transaction in which nobody else gives price versions."""
+
+    async def current(self) -> PriceBook:
+        """The prices in force."""
+        ...
+
+    async def put(self, prices: Sequence[Price], version: int) -> None:
+        """Add the prices as `version`."""
+        ...
+
+
+@runtime_checkable
+class PriceStore(Protocol):
+    """All prices there were and are."""
+
+    def transaction(self) -> AbstractAsyncContextManager[PriceSession]:
+        """Commit at the end of the block, roll back when it raises."""
+        ...
+
+    async def current(self) -> PriceBook:
+        """The prices in force, by model name."""
+        ...
+
+    async def has_source(self, source: str) -> bool:
+        """Whether any price, in force or not, came from `source`."""
+        ...
+
+
+@runtime_checkable
+class PriceShelf(Protocol):
+    """Where every service finds the price book."""
+
+    async def read(self) -> tuple[PriceBook | None, int]:
+        """The book that lies there and its revision; (None, 0) when none does."""
+        ...
+
+    async def replace(self, book: PriceBook, revision: int) -> bool:
+        """Put the book if the shelf is still at `revision`; False when somebody else was faster."""
+        ...
+
+
+@runtime_checkable
+class WalletReader(Protocol):
+    """Balances."""
+
+    async def read(self, account: str) -> tuple[int, int]:
+        """(balance, held) in nano-USD; zeros for an account the ledger has not met."""
+        ...
+
+
+@runtime_checkable
+class UsageReader(Protocol):
+    """Charges, read only."""
+
+    async def newest(self, account: str, before: Position, limit: int) -> list[ChargedUsage]:
+        """The account's records before `before`, newest first."""
+        ...
+
+    async def find(self, record: str) -> ChargedUsage | None:
+        """One record by its id."""
+        ...
+
+
+@runtime_checkable
+class Auditor(Protocol):
+    """Checks the whole ledger in one snapshot."""
+
+    async def run(self) -> list[AuditCheck]:
+        """Every check, in a fixed order."""
+        ...
+
+    async def billed(self, request_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Quantities billed per request id, summed over its records; ids never billed are absent."""
         ...

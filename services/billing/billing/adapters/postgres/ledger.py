@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -228,7 +228,7 @@ class PostgresLedgerSession:
             },
         )
 
-    async def _lock_customers(self, customers: set[str]) -> Sequence[Row[Any]]:
+    async def _lock_customers(self, customers: set[str]) -> Sequence[Any]:
         if not customers:
             return []
         ids = {"ids": list(customers)}

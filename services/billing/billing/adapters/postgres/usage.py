@@ -7,7 +7,9 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billing.domain.statements import ChargedUsage, Position
 from billing.domain.usage import Charge
+from common.kit.db import Database
 
 _INSERT = text(
     "INSERT INTO usage_records (id, request_id, account, user_id, spender, lease, operation, model,"
@@ -73,3 +75,36 @@ async def insert_charges(connection: AsyncConnection, charges: Sequence[Charge],
             "sequences": [charge.sequence for charge in charges],
         },
     )
+
+
+_COLUMNS = (
+    "id::text, request_id, account::text, user_id, spender::text, operation, model, upstream_model, channel,"
+    " group_name, started_at, duration_ms, first_byte_ms, status, outcome, streamed, estimated, partial,"
+    " quantities, unit_pico, price_version, rate_micro, cost_nano, from_held_nano, overage_nano,"
+    " uncollected_nano, balance_after, held_after, sequence"
+)
+_LIST = text(
+    f"SELECT {_COLUMNS} FROM usage_records WHERE account = CAST(:account AS uuid)"  # noqa: S608
+    " AND (started_at, usage_records.id) < (:started_at, CAST(:id AS uuid))"
+    " ORDER BY started_at DESC, usage_records.id DESC LIMIT :limit"
+)
+_ONE = text(f"SELECT {_COLUMNS} FROM usage_records WHERE usage_records.id = CAST(:id AS uuid)")  # noqa: S608
+
+
+class PostgresUsage:
+    """See domain.ports.UsageReader."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def newest(self, account: str, before: Position, limit: int) -> list[ChargedUsage]:
+        """The account's records before `before`, newest first."""
+        query = {"account": account, "started_at": before.started_at, "id": before.id, "limit": limit}
+        async with self._database.transaction() as connection:
+            return [ChargedUsage(*row) for row in await connection.execute(_LIST, query)]
+
+    async def find(self, record: str) -> ChargedUsage | None:
+        """One record by its id."""
+        async with self._database.transaction() as connection:
+            row = (await connection.execute(_ONE, {"id": record})).first()
+        return None if row is None else ChargedUsage(*row)

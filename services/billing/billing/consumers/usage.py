@@ -1,0 +1,26 @@
+"""Usage from the relays, off the intake stream."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from billing.usecases.usage import UsageCharger
+from common.contracts.streams import INTAKE
+from common.contracts.usage import UsageBatch
+from common.kit.bus import Bus
+from common.kit.consumer import DurableConsumer
+
+DURABLE = "billing-usage"
+_BATCH = 128
+
+
+class UsageConsumer(DurableConsumer[UsageBatch]):
+    """Feeds the messages of INTAKE to the charger; acknowledged once charged."""
+
+    def __init__(self, bus: Bus, charger: UsageCharger) -> None:
+        decoder = msgspec.msgpack.Decoder(UsageBatch)
+
+        async def handle(batches: Sequence[UsageBatch]) -> None:
+            await charger.charge_usage(batches)
+
+        super().__init__(bus, INTAKE, DURABLE, decoder.decode, handle, batch=_BATCH)

@@ -1,0 +1,48 @@
+"""Who is calling: nothing is answered without the gateway's signature."""
+
+from typing import Any
+
+from litestar.connection import ASGIConnection, Request
+from litestar.handlers import BaseRouteHandler
+from litestar.types import Guard
+
+from common.contracts.errors import ForbiddenError, InvalidKeyError
+from common.contracts.principals import Principal
+from common.kit.principal import PRINCIPAL_HEADER, PrincipalSigner
+
+
+def require_principal(signer: PrincipalSigner) -> Guard:
+    """A guard that verifies the principal header before anything else of the request is read."""
+
+    def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+        header = connection.headers.get(PRINCIPAL_HEADER.decode())
+        if header is None:
+            raise InvalidKeyError("The request did not come through the gateway.")
+        connection.state.principal = signer.verify(header.encode("latin-1"))
+
+    return guard
+
+
+def provide_principal(request: Request[Any, Any, Any]) -> Principal:
+    """The principal the guard verified."""
+    principal: Principal = request.state.principal
+    return principal
+
+
+def is_admin(principal: Principal) -> bool:
+    """Whether the caller may see and change what is not its own."""
+    return "admin" in principal.scopes
+
+
+def require_admin(principal: Principal) -> None:
+    """ForbiddenError unless the caller is an admin."""
+    if not is_admin(principal):
+        raise ForbiddenError("This takes an admin key.")
+
+
+def account_of(principal: Principal, account: str | None) -> str:
+    """The account asked for: the caller's own unless an admin names another; ForbiddenError otherwise."""
+    if account is None or account == principal.account:
+        return principal.account
+    require_admin(principal)
+    return account

@@ -1,0 +1,91 @@
+"""Grant, close and expire leases."""
+
+import logging
+from datetime import datetime, timedelta
+
+from billing.domain.leases import (
+    CloseLease,
+    ExpireLeases,
+    RequestLease,
+    check_lease_close,
+    check_lease_request,
+)
+from billing.domain.ports import Clock, LeaseKeeper, UsageBacklog, Writer
+from common.contracts.errors import ServiceError
+from common.contracts.leases import LeaseClose, LeaseClosed, LeaseGrant, LeaseRequest
+
+_LOG = logging.getLogger(__name__)
+_SWEEP_LIMIT = 500
+
+
+class Leases:
+    """The two lease calls, for the RPC server."""
+
+    def __init__(self, writer: Writer, ttl_s: float) -> None:
+        self._writer = writer
+        self._ttl_s = ttl_s
+
+    async def request_lease(self, request: LeaseRequest) -> LeaseGrant:
+        """Grant what fits; LeaseExpiredError, StaleSequenceError, ConflictError, InvalidRequestError."""
+        check_lease_request(request)
+        grant: LeaseGrant = await self._writer.submit(RequestLease(request, self._ttl_s))
+        return grant
+
+    async def close_lease(self, request: LeaseClose) -> LeaseClosed:
+        """Take back what is not spent; LeaseExpiredError, StaleSequenceError, InvalidRequestError."""
+        check_lease_close(request)
+        closed: LeaseClosed = await self._writer.submit(CloseLease(request, self._ttl_s))
+        return closed
+
+
+class LeaseSweeper:
+    """Expires leases once the usage that was published in their time is charged.
+
+    At a moment T the stream's last sequence is noted; when the consumer has passed it, everything published
+    before T is charged, and leases that had expired by T can give back the rest: a backlog after an outage
+    never makes timely usage late. `grace_s` after its time a lease is expired all the same, unless the
+    stream cannot even be asked.
+    """
+
+    def __init__(
+        self, writer: Writer, keeper: LeaseKeeper, backlog: UsageBacklog, clock: Clock, grace_s: float
+    ) -> None:
+        self._writer = writer
+        self._keeper = keeper
+        self._backlog = backlog
+        self._clock = clock
+        self._grace = timedelta(seconds=grace_s)
+        self._marked_at: datetime | None = None
+        self._mark = 0
+
+    async def sweep(self) -> int:
+        """Expire what may be expired now; the number of leases. ServiceError when a part is away."""
+        now = self._clock()
+        if self._marked_at is None:
+            if not await self._keeper.due(now, 1):
+                return 0
+            self._marked_at, self._mark = now, await self._backlog.last()
+        if not await self._backlog.applied(self._mark):
+            return await self._expire(now - self._grace)
+        cutoff, self._marked_at = self._marked_at, None
+        return await self._expire(cutoff)
+
+    async def _expire(self, cutoff: datetime) -> int:
+        expired = 0
+        while due := await self._keeper.due(cutoff, _SWEEP_LIMIT):
+            done: int = await self._writer.submit(ExpireLeases(due, cutoff))
+            expired += done
+            if done == 0:
+                break  # another replica was faster; what it left is due the next time
+        return expired
+
+
+async def sweep_leases(sweeper: LeaseSweeper) -> None:
+    """One round; a part that is away is told and waited for."""
+    try:
+        expired = await sweeper.sweep()
+    except ServiceError as error:
+        _LOG.warning("leases: not swept: %s", error.message)
+        return
+    if expired:
+        _LOG.info("leases: %d expired", expired)

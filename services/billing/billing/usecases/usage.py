@@ -1,0 +1,90 @@
+"""Charge usage and show it."""
+
+import logging
+from collections.abc import Iterable
+
+import msgspec
+
+from billing.domain.ports import DeadLetters, UsageReader, Writer
+from billing.domain.statements import ChargedUsage, Position
+from billing.domain.usage import ChargeUsage, check_record, without_nul
+from common.contracts.errors import InvalidRequestError, NotFoundError, ServiceError, UnavailableError
+from common.contracts.usage import UsageBatch, UsageRecord
+
+_LOG = logging.getLogger(__name__)
+CHUNK = 512
+"""Records of one operation: what fills a batch of the writer."""
+
+
+class UsageCharger:
+    """Charges what relays report, each record exactly once however often it arrives."""
+
+    def __init__(self, writer: Writer, letters: DeadLetters) -> None:
+        self._writer = writer
+        self._letters = letters
+
+    async def charge_usage(self, batches: Iterable[UsageBatch]) -> None:
+        """Return when every record is charged or buried; UnavailableError when that is not possible now.
+
+        A record that can never be charged is buried alone: those beside it are charged.
+        """
+        good: list[UsageRecord] = []
+        bad: list[tuple[UsageRecord, ServiceError]] = []
+        for batch in batches:
+            for record in batch.records:
+                checked = without_nul(record) if _has_nul(record) else record
+                try:
+                    check_record(checked)
+                except InvalidRequestError as error:
+                    bad.append((record, error))
+                else:
+                    good.append(checked)
+        for start in range(0, len(good), CHUNK):
+            await self._charge(tuple(good[start : start + CHUNK]))
+        for record, refusal in bad:
+            await self._bury(record, refusal)
+
+    async def _charge(self, records: tuple[UsageRecord, ...]) -> None:
+        try:
+            await self._writer.submit(ChargeUsage(records))
+        except UnavailableError:
+            raise
+        except ServiceError as error:
+            if len(records) == 1:
+                await self._bury(records[0], error)
+                return
+            # One record that the database refuses spoils its chunk: each gets its own operation.
+            for record in records:
+                await self._charge((record,))
+
+    async def _bury(self, record: UsageRecord, error: ServiceError) -> None:
+        _LOG.error("usage: record %r cannot be charged: %s", record.id[:36], error.message)
+        payload = msgspec.msgpack.encode(UsageBatch("", (record,)))
+        await self._letters.bury(payload, error.message)
+
+
+def _has_nul(record: UsageRecord) -> bool:
+    return (
+        "\0" in record.request_id
+        or "\0" in record.model
+        or "\0" in record.upstream_model
+        or "\0" in record.channel
+        or "\0" in record.group
+        or "\0" in record.user
+        or "\0" in record.operation
+        or any("\0" in unit for unit in record.quantities)
+        or any("\0" in unit for unit in record.unit_pico)
+    )
+
+
+async def list_usage(reader: UsageReader, account: str, before: Position, limit: int) -> list[ChargedUsage]:
+    """The account's charges before a position, newest first."""
+    return await reader.newest(account, before, limit)
+
+
+async def find_usage(reader: UsageReader, record: str, account: str | None) -> ChargedUsage:
+    """One charge; NotFoundError when there is none or it is not `account`'s (None may see all)."""
+    charge = await reader.find(record)
+    if charge is None or account not in (None, charge.account):
+        raise NotFoundError("There is no such usage record.")
+    return charge
