@@ -3,7 +3,7 @@
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,14 @@ class BootstrapError(Exception):
     """The file cannot be used; the message is `FILE:LINE: what is wrong`."""
 
 
-def load_bootstrap(path: Path, environ: Mapping[str, str] | None = None) -> Bootstrap:
-    """The parsed file. Raises BootstrapError naming file and line, never showing a secret's value."""
+def load_bootstrap(
+    path: Path, environ: Mapping[str, str] | None = None, secrets_of: Collection[str] | None = None
+) -> Bootstrap:
+    """The parsed file. Raises BootstrapError naming file and line, never showing a secret's value.
+
+    `secrets_of` names the tables (`users`, `channels` …) whose `env:` values are read; the others keep the
+    reference, so that a service needs no secret but its own. None reads all.
+    """
     environ = os.environ if environ is None else environ
     try:
         text = path.read_text(encoding="utf-8")
@@ -37,7 +43,9 @@ def load_bootstrap(path: Path, environ: Mapping[str, str] | None = None) -> Boot
         raise BootstrapError(f"{path}:{line.group(1) if line else len(text.splitlines())}: {error}") from None
     lines = _line_index(text)
     try:
-        return msgspec.convert(_resolve(raw, "", environ), Bootstrap)
+        for table in raw if secrets_of is None else secrets_of:
+            raw[table] = _resolve(raw.get(table, []), table, environ)
+        return msgspec.convert(raw, Bootstrap)
     except msgspec.ValidationError as error:
         message = str(error)
         where = _WHERE.search(message)

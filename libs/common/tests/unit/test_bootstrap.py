@@ -147,3 +147,11 @@ def test_a_file_that_is_not_there_or_not_text_is_said_to_be_so(path: Path) -> No
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BootstrapError, match="not UTF-8"):
         load_bootstrap(path)
+
+
+def test_a_service_needs_no_secret_but_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "tollway.toml"
+    path.write_text('[[users]]\nemail = "a@b.c"\npassword = "env:NOT_SET"\n')
+    assert load_bootstrap(path, {}, secrets_of=("channels",)).users[0].password == "env:NOT_SET"
+    with pytest.raises(BootstrapError, match="NOT_SET"):
+        load_bootstrap(path, {}, secrets_of=("users",))
