@@ -1,0 +1,112 @@
+"""How commands fail and print, against a gateway that the test answers for."""
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any, ClassVar
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tollway.cli import app
+
+ACCOUNT = "0193a3a0-0000-7000-8000-000000000001"
+USER = {"id": "u", "account": ACCOUNT, "email": "ada@example.com", "role": "user", "group": "default"}
+KEYS = [{"id": f"k{number}", "user": "u", "name": f"key {number}", "prefix": "sk-abc"} for number in range(2)]
+
+
+class Gateway(BaseHTTPRequestHandler):
+    """Knows one user, and the key `right`."""
+
+    answers: ClassVar[dict[str, Any]] = {
+        "/api/users": {"data": [USER], "next": None},
+        "/api/keys": {"data": KEYS, "next": None},
+        "/api/billing/wallet": {"account": ACCOUNT, "balance": "9.9987", "held": "0", "currency": "USD"},
+        "/api/billing/audit": {
+            "ok": False,
+            "checks": [{"name": "sums", "ok": False, "detail": "1 nano off"}],
+        },
+    }
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        if self.headers["authorization"] != "Bearer right":
+            self._send(401, {"detail": "The key is unknown.", "status": 401})
+        else:
+            self._send(200, self.answers[self.path.partition("?")[0]])
+
+    do_GET = do_POST = _answer  # noqa: N815  names that http.server calls
+
+    def _send(self, status: int, body: object) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Be silent."""
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Gateway) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def tollway(url: str, *arguments: str, key: str = "right") -> Result:
+    return CliRunner().invoke(app, [*arguments, "--url", url, "--admin-key", key])
+
+
+def test_json_is_all_there_is_on_standard_output(url: str) -> None:
+    shown = tollway(url, "wallet", "show", "ADA@example.com", "--json")
+    assert shown.exit_code == 0
+    wallet = {"account": ACCOUNT, "balance": "9.9987", "held": "0", "currency": "USD"}
+    assert json.loads(shown.stdout) == {"email": "ada@example.com", **wallet}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "message"),
+    [
+        (("wallet", "show", "bob@example.com"), "right", "error: there is no user bob@example.com\n"),
+        (("users", "list"), "wrong", "error: The key is unknown. [401]\n"),
+        (("keys", "show", "sk-abc"), "right", "error: 2 keys begin with sk-abc; name one by its id\n"),
+        (("prices", "set", "m", "input"), "right", "error: input is no FIELD=VALUE\n"),
+        (
+            ("users", "list"),
+            "",
+            "error: an operator's key is needed for {url}: --admin-key or TOLLWAY_ADMIN_KEY\n",
+        ),
+    ],
+)
+def test_a_failure_is_one_line_on_standard_error(
+    url: str, arguments: tuple[str, ...], key: str, message: str
+) -> None:
+    failed = tollway(url, *arguments, key=key)
+    assert failed.exit_code == 1
+    assert failed.stderr == message.format(url=url)
+    assert failed.stdout == ""
+
+
+def test_a_gateway_that_is_away_is_one_line_too() -> None:
+    failed = tollway("http://127.0.0.1:9", "users", "list")
+    assert failed.exit_code == 1
+    assert failed.stderr.startswith("error: http://127.0.0.1:9 does not answer")
+    assert failed.stderr.count("\n") == 1
+
+
+def test_a_suite_that_does_not_run_is_one_line_too(tmp_path: object) -> None:
+    failed = CliRunner().invoke(app, ["users", "list", "--data-dir", str(tmp_path)])
+    assert failed.exit_code == 1
+    assert failed.stderr == f"error: the suite is not running on {tmp_path}; start it with `tollway up`\n"
+
+
+def test_an_audit_that_finds_something_shows_it_and_exits_with_1(url: str) -> None:
+    audit = tollway(url, "audit", "--json")
+    assert audit.exit_code == 1
+    assert json.loads(audit.stdout)["checks"][0]["detail"] == "1 nano off"

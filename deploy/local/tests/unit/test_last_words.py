@@ -1,0 +1,26 @@
+"""What is quoted of a part that died."""
+
+from pathlib import Path
+
+import pytest
+
+from tollway.child import last_words
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("first\nImportError: no module\n\n", "ImportError: no module"),
+        ('{"message": "stopping", "level": "INFO"}\n', "stopping"),
+        ('{"message": "failed\\n", "exception": "Traceback\\nKeyError: 1\\n"}\n', "failed: KeyError: 1"),
+        ("", "(nothing)"),
+    ],
+)
+def test_the_last_line_that_says_something_is_quoted(tmp_path: Path, log: str, words: str) -> None:
+    path = tmp_path / "a.log"
+    path.write_text(log)
+    assert last_words(path) == words
+
+
+def test_a_missing_log_is_said_and_no_error(tmp_path: Path) -> None:
+    assert last_words(tmp_path / "none.log") == "no log: No such file or directory"
