@@ -1,0 +1,104 @@
+"""What the relay says over NATS: lease calls, usage batches, channel notices; and the price book it hears."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+from nats.errors import Error as NatsError
+from nats.js.kv import KeyValue
+
+from common.contracts.errors import UnavailableError
+from common.contracts.leases import (
+    LEASE_CLOSE,
+    LEASE_REQUEST,
+    LeaseClose,
+    LeaseClosed,
+    LeaseGrant,
+    LeaseRequest,
+)
+from common.contracts.prices import PRICES_BUCKET, PRICES_KEY, PriceBook
+from common.contracts.streams import CHANNELS_CHANGED, intake_subject
+from common.kit.bus import Bus
+from common.kit.rpc import RpcClient
+
+_LOG = logging.getLogger(__name__)
+_PRICES_RETRY_S = 0.5
+_PRICES_REREAD_S = 10
+
+
+class NatsBilling:
+    """Billing's lease calls."""
+
+    def __init__(self, rpc: RpcClient) -> None:
+        self._rpc = rpc
+
+    async def request_lease(self, request: LeaseRequest) -> LeaseGrant:
+        """See `Billing`."""
+        return await self._rpc.call(LEASE_REQUEST, request)
+
+    async def close_lease(self, request: LeaseClose) -> LeaseClosed:
+        """See `Billing`."""
+        return await self._rpc.call(LEASE_CLOSE, request)
+
+
+class NatsUsageSink:
+    """Usage batches into the INTAKE stream."""
+
+    def __init__(self, bus: Bus, replica: str) -> None:
+        self._bus = bus
+        self._subject = intake_subject(replica)
+
+    async def store(self, batch_id: str, batch: bytes) -> None:
+        """See `UsageSink`. A broker that is known to be away is not written to: the client would keep the
+        message and send it late, beside the one that is sent again.
+        """
+        if not self._bus.client.is_connected:
+            raise UnavailableError("NATS is not connected.")
+        await self._bus.publish(self._subject, batch, {"Nats-Msg-Id": batch_id})
+
+
+class NatsChannelNotices:
+    """Core notices between replicas."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def channels_changed(self) -> None:
+        """See `ChannelNotices`."""
+        try:
+            await self._bus.client.publish(CHANNELS_CHANGED, b"")
+        except (NatsError, OSError) as error:
+            _LOG.warning("the channel notice was not sent: %r", error)
+
+
+class NatsPriceFeed:
+    """Follows the price book in NATS KV; what was loaded stays in force while the broker is away."""
+
+    def __init__(self, bus: Bus, load: Callable[[PriceBook], None]) -> None:
+        self._bus = bus
+        self._load = load
+        self._decoder = msgspec.msgpack.Decoder(PriceBook)
+
+    async def run(self) -> None:
+        """For ever: watch, and read again now and then, since a watch can be lost with its broker."""
+        while True:
+            try:
+                bucket = await self._bus.jetstream.key_value(PRICES_BUCKET)
+                watcher = await bucket.watch(PRICES_KEY)
+                try:
+                    await self._follow(bucket, watcher)
+                finally:
+                    await watcher.stop()  # type: ignore[no-untyped-call]
+            except (NatsError, TimeoutError, OSError, msgspec.DecodeError) as error:
+                _LOG.info("no price book yet: %r", error)
+            await asyncio.sleep(_PRICES_RETRY_S)  # nothing signals that the bucket was made or is back
+
+    async def _follow(self, bucket: KeyValue, watcher: KeyValue.KeyWatcher) -> None:
+        while True:
+            try:
+                entry = await watcher.updates(timeout=_PRICES_REREAD_S)  # type: ignore[no-untyped-call]
+            except TimeoutError:
+                entry = await bucket.get(PRICES_KEY)
+            if isinstance(entry, KeyValue.Entry) and entry.value:
+                self._load(self._decoder.decode(entry.value))

@@ -1,0 +1,1 @@
+"""NATS in: channel notices, lease recalls, the price book."""

@@ -1,0 +1,1 @@
+"""Pure rules: bodies, frames, prices, leases, routing. No I/O, no clock, no framework."""

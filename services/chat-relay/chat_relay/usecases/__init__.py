@@ -1,0 +1,1 @@
+"""What the relay does, step by step: one module per noun."""

@@ -1,0 +1,69 @@
+"""Channels: keep them, tell the other replicas, and route by them."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from chat_relay.domain.channels import MEDIA_KINDS, Channel, RoutingTable, check_channel
+from chat_relay.domain.ports import ChannelNotices, ChannelStore
+from common.contracts.bootstrap import ChannelSpec
+
+_LOG = logging.getLogger(__name__)
+
+
+class Channels:
+    """The channel table of the suite and this replica's routes. `table` is replaced whole on a change."""
+
+    def __init__(self, store: ChannelStore, notices: ChannelNotices) -> None:
+        self._store = store
+        self._notices = notices
+        self.table = RoutingTable()
+        self._known: Sequence[Channel] = ()
+
+    async def reload(self) -> None:
+        """Read the table; routes change only if it did."""
+        channels = list(await self._store.all())
+        if channels != self._known:
+            self.table = RoutingTable(channels)
+            self._known = channels
+            _LOG.info("%d channels loaded", len(channels))
+
+    async def list_channels(self, after: str, limit: int) -> Sequence[Channel]:
+        """A page of channels by name."""
+        return await self._store.page(after, limit)
+
+    async def add_channel(self, channel: Channel) -> None:
+        """Raises InvalidRequestError or ChannelExistsError."""
+        await self._store.add(check_channel(channel))
+        await self._changed()
+
+    async def change_channel(self, name: str, change: Callable[[Channel], Channel]) -> Channel:
+        """The channel as changed; raises InvalidRequestError or ChannelNotFoundError."""
+        channel = await self._store.change(name, lambda old: check_channel(change(old)))
+        await self._changed()
+        return channel
+
+    async def remove_channel(self, name: str) -> None:
+        """Raises ChannelNotFoundError."""
+        await self._store.remove(name)
+        await self._changed()
+
+    async def apply_bootstrap(self, specs: Iterable[ChannelSpec]) -> None:
+        """Make the file's channels be as the file says; others stay. Raises InvalidRequestError.
+
+        Kinds of other services are passed over.
+        """
+        ours = [check_channel(_from_spec(spec)) for spec in specs if spec.kind not in MEDIA_KINDS]
+        if ours and await self._store.put(ours):
+            await self._changed()
+
+    async def _changed(self) -> None:
+        await self.reload()
+        await self._notices.channels_changed()
+
+
+def _from_spec(spec: ChannelSpec) -> Channel:
+    fields = msgspec.structs.asdict(spec)
+    key = fields.pop("api_key")
+    return Channel(api_keys=(key,) if isinstance(key, str) else tuple(key), **fields)

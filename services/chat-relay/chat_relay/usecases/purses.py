@@ -1,0 +1,86 @@
+"""One spender's money in this replica: its present lease and who waits for more."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+
+from chat_relay.domain.leases import Lease, Reservation, Spend
+from common.contracts.errors import BudgetExceededError, InsufficientQuotaError, ServiceError
+from common.contracts.leases import LeaseGrant
+from common.contracts.principals import Budget, SpenderKind
+from common.kit.money import format_usd
+
+
+class Waiter:
+    """A request that waits for money. `minimum_nano` > 0: a stream that would start with as little."""
+
+    __slots__ = ("future", "minimum_nano", "need_nano", "tries")
+
+    def __init__(self, need_nano: int, minimum_nano: int, future: "asyncio.Future[Reservation]") -> None:
+        self.need_nano = need_nano
+        self.minimum_nano = minimum_nano
+        self.future = future
+        self.tries = 0
+
+
+class Purse:
+    """State of one (account, spender); the rules are in `leases`."""
+
+    __slots__ = (
+        "account",
+        "ahead_after_s",
+        "budget",
+        "flight",
+        "lease",
+        "liked_nano",
+        "renew",
+        "spend",
+        "spender",
+        "spender_kind",
+        "timer",
+        "used_s",
+        "waiters",
+    )
+
+    def __init__(self, account: str, spender: str, spender_kind: SpenderKind, now_s: float) -> None:
+        self.account = account
+        self.spender = spender
+        self.spender_kind: SpenderKind = spender_kind
+        self.budget: Budget | None = None
+        self.lease: Lease | None = None
+        self.waiters: deque[Waiter] = deque()
+        self.flight: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.spend = Spend(now_s)
+        self.liked_nano = 0
+        self.ahead_after_s = 0.0
+        self.renew = False
+        self.used_s = now_s
+
+    def forget(self, waiter: Waiter) -> None:
+        """Take a waiter from the queue."""
+        if self.waiters and self.waiters[0] is waiter:
+            self.waiters.popleft()
+        elif waiter in self.waiters:
+            self.waiters.remove(waiter)
+
+    def refuse(self, waiters: Iterable[Waiter], error: ServiceError) -> None:
+        """Tell waiters that there is nothing for them."""
+        for waiter in waiters:
+            self.forget(waiter)
+            if not waiter.future.done():
+                waiter.future.set_exception(error)
+
+
+def shortage(waiter: Waiter, grant: LeaseGrant) -> ServiceError:
+    """The refusal that a waiter gets: how much was needed, how much there is, what to do."""
+    needed, available = format_usd(waiter.need_nano), format_usd(grant.available_nano)
+    if grant.reason == "budget":
+        return BudgetExceededError(
+            f"This request may cost up to ${needed}; ${available} of this key's budget is left. Raise the "
+            "budget, use another key, or lower max_tokens."
+        )
+    return InsufficientQuotaError(
+        f"This request may cost up to ${needed}; ${available} is available. Top up the account (POST "
+        "/api/billing/topups, or ask your administrator) or lower max_tokens."
+    )
