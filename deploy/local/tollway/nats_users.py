@@ -6,6 +6,8 @@ event streams may be filled only by the service that owns the facts; no service 
 
 from common.testing.nats import NatsPermissions
 
+Subjects = tuple[str, ...]
+
 _JETSTREAM = (
     "$JS.API.INFO",
     "$JS.API.STREAM.NAMES",
@@ -20,12 +22,10 @@ _JETSTREAM = (
 )
 
 
-def _service(
-    name: str, *, events: tuple[str, ...] = (), calls: tuple[str, ...] = (), hears: tuple[str, ...] = ()
-) -> NatsPermissions:
-    """`events` and `calls` are published, `hears` are core subjects received besides its own RPC methods."""
+def _service(name: str, *, publishes: Subjects = (), hears: Subjects = ()) -> NatsPermissions:
+    """`publishes`: its events, notices and calls; `hears`: core subjects besides its own RPC methods."""
     return NatsPermissions(
-        publish=(*_JETSTREAM, *events, *calls),
+        publish=(*_JETSTREAM, *publishes),
         subscribe=("_INBOX.>", "$SRV.>", f"rpc.{name}.>", *hears),
         allow_responses=True,
     )
@@ -34,20 +34,17 @@ def _service(
 NATS_USERS = {
     "gateway": _service(
         "gateway",
-        events=("identity.>", "gateway.groups.changed"),
-        calls=("rpc.billing.>",),
+        publishes=("identity.>", "gateway.groups.changed"),
         hears=("identity.>", "gateway.groups.changed"),
     ),
     "billing": _service(
         "billing",
-        events=("usage.recorded.v1.*", "billing.>", "dlq.>", "$KV.PRICES.>"),
-        calls=("rpc.gateway.user.lookup.v1",),
+        publishes=("usage.recorded.v1.*", "billing.>", "dlq.>", "$KV.PRICES.>", "rpc.gateway.user.lookup.v1"),
     ),
     "chat-relay": _service(
         "chat-relay",
-        events=("intake.usage.*", "relay.channels.changed"),
-        calls=("rpc.billing.lease.>",),
-        hears=("relay.channels.changed", "billing.lease.recalled.v1.*", "$KV.PRICES.>"),
+        publishes=("intake.usage.*", "relay.channels.changed", "rpc.billing.lease.>"),
+        hears=("relay.channels.changed", "billing.lease.recalled.v1.*"),
     ),
     "media-tasks": _service("media-tasks"),
     "oauth": _service("oauth"),

@@ -1,8 +1,11 @@
 """The block that `tollway up` prints when the suite is ready: what to paste next."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 NO_KEY = "sk-…"
+NO_MODEL = "…"
 CURL = """\
 curl {url}/v1/chat/completions \\
   -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
@@ -17,19 +20,18 @@ answer = client.chat.completions.create(
 print(answer.choices[0].message.content)"""
 
 
-def show_welcome(console: Console, url: str, key: str, model: str) -> None:
+def show_welcome(console: Console, url: str, key: str, model: str, missing: Sequence[str]) -> None:
     """Print the address, the key, and snippets that work when pasted, so without borders around them.
 
-    An empty `key` means that the configuration names none; the snippets then say how to get one.
+    An empty `key` or `model` means that the configuration names none; `missing` says what keeps the snippets
+    from working.
     """
-    console.print()
-    console.print(f"[bold green]Tollway is ready[/]  {url}", highlight=False)
-    if key:
-        console.print(f"API key           {key}", highlight=False, markup=False)
-    else:
-        console.print("API key           tollway keys create EMAIL", highlight=False, markup=False)
-    values = {"url": url, "key": key or NO_KEY, "model": model}
+    console.print(f"\n[bold green]Tollway is ready[/]  {url}", highlight=False)
+    console.print(f"API key           {key or 'make one: tollway keys create EMAIL'}", highlight=False)
+    for what in missing:
+        console.print(f"[yellow]note[/]              {what}", highlight=False, soft_wrap=True)
+    values = {"url": url, "key": key or NO_KEY, "model": model or NO_MODEL}
     for title, snippet in (("curl", CURL), ("Python, with the OpenAI SDK", PYTHON)):
         console.print(f"\n[dim]# {title}[/]")
         console.print(snippet.format(**values), highlight=False, markup=False, soft_wrap=True)
-    console.print("\n[dim]tollway usage list · tollway wallet show EMAIL · Ctrl-C stops[/]\n")
+    console.print("\n[dim].venv/bin/tollway usage list · wallet show EMAIL · audit · Ctrl-C stops[/]\n")

@@ -25,6 +25,7 @@ from tollway.progress import Progress
 from tollway.session import SessionError
 from tollway.state import DEFAULT_DATA_DIR, DataDir, State
 from tollway.supervisor import SuiteFailedError, Supervisor
+from tollway.usable import wait_until_usable
 from tollway.welcome import show_welcome
 
 DEFAULT_PORT = 8080
@@ -145,13 +146,16 @@ def _run(place: DataDir, suite: Suite, bootstrap: Bootstrap, leave: Callable[[Pa
     members = suite.members()
     progress = Progress(Console(stderr=True), [member.name for member in members])
 
+    models = [model for channel in bootstrap.channels for model in channel.models]
+    model = MODEL if MODEL in models else next(iter(models), "")
+    granted = [user.email for user in bootstrap.users if user.grant_usd]
+
     async def on_ready() -> None:
+        missing = await wait_until_usable(suite.gateway_url, place.secret("admin_key"), model, granted)
         place.write_state(suite.state(os.getpid(), members))
         with suppress(OSError):  # nobody reads any more; the suite is ready all the same
             progress.hide()
-            models = [model for channel in bootstrap.channels for model in channel.models]
-            model = MODEL if MODEL in models else next(iter(models), MODEL)
-            show_welcome(Console(), suite.gateway_url, suite.first_key(bootstrap), model)
+            show_welcome(Console(), suite.gateway_url, suite.first_key(bootstrap), model, missing)
             sys.stdout.write(f"ready {suite.gateway_url}\n")
             sys.stdout.flush()
         if leave is not None:
