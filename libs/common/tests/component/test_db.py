@@ -1,0 +1,86 @@
+"""The database pool: transactions, and a server that is killed."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from common.kit.db import Database, is_transient
+from common.testing.postgres import EmbeddedPostgres
+
+
+async def count(database: Database) -> int:
+    async with database.transaction() as connection:
+        return int((await connection.execute(text("SELECT count(*) FROM inbox"))).scalar_one())
+
+
+INSERT = text("INSERT INTO inbox (consumer, id) VALUES ('x', gen_random_uuid())")
+
+
+async def test_a_block_commits_when_it_ends_and_not_when_it_raises(kit_database: Database) -> None:
+    async with kit_database.transaction() as connection:
+        await connection.execute(INSERT)
+    with suppress(KeyError):
+        async with kit_database.transaction() as connection:
+            await connection.execute(INSERT)
+            raise KeyError
+    assert await count(kit_database) == 1
+
+
+async def test_a_cancelled_block_leaves_nothing_and_gives_its_connection_back(kit_database: Database) -> None:
+    entered = asyncio.Event()
+
+    async def hang() -> None:
+        async with kit_database.transaction() as connection:
+            await connection.execute(INSERT)
+            entered.set()
+            await connection.execute(text("SELECT pg_sleep(60)"))
+
+    for _ in range(10):  # more than the pool has
+        entered.clear()
+        task = asyncio.create_task(hang())
+        await entered.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert await count(kit_database) == 0
+
+
+async def test_a_killed_server_is_a_transient_failure_and_the_pool_recovers(
+    postgres_server: EmbeddedPostgres,
+) -> None:
+    postgres_server.ensure_database("kit", "kit")
+    database = Database(postgres_server.dsn("kit", "kit"))
+    working = asyncio.Event()
+
+    async def work() -> None:
+        while True:
+            async with database.transaction() as connection:
+                await connection.execute(text("SELECT 1"))
+                working.set()
+
+    tasks = [asyncio.create_task(work()) for _ in range(6)]
+    await working.wait()
+    await asyncio.to_thread(postgres_server.kill)
+    failures = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [failure for failure in failures if not is_transient(failure or AssertionError())] == []
+    with pytest.raises(OSError, match=r"refused|reset|Connect"):
+        await database.ping()
+    await asyncio.to_thread(postgres_server.start)
+    for _ in range(20):
+        await database.ping()
+    await database.close()
+
+
+async def test_a_deadlock_is_transient_and_a_broken_rule_is_not(kit_database: Database) -> None:
+    with pytest.raises(DBAPIError) as caught:
+        async with kit_database.transaction() as connection:
+            await connection.execute(text("SELECT 1/0"))
+    assert not is_transient(caught.value)
+    with pytest.raises(DBAPIError) as caught:
+        async with kit_database.transaction() as connection:
+            await connection.execute(text("DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$"))
+    assert is_transient(caught.value)
+    assert is_transient(ConnectionResetError())
+    assert not is_transient(KeyError())
