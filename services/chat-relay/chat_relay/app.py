@@ -132,7 +132,7 @@ def create_app(settings: Settings) -> Litestar:
         dependencies={"channels": Provide(lambda: relay.channels, sync_to_thread=False)},
         plugins=[relay.plugin],
         lifespan=[relay.run],
-        state=State({"signer": relay.signer}),
+        state=State({"signer": relay.signer, "relay": relay}),
         openapi_config=OpenAPIConfig(
             title="Tollway channels", version="1", path="/api/openapi", render_plugins=[JsonRenderPlugin()]
         ),

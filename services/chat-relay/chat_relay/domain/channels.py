@@ -10,7 +10,10 @@ from common.contracts.errors import ConflictError, InvalidRequestError, NotFound
 
 SUPPORTED_KINDS = ("openai",)
 MEDIA_KINDS = frozenset(
-    "midjourney suno kling luma runway vidu cogvideox pika pixverse viggle bfl ideogram sd".split()
+    [
+        *("midjourney", "suno", "kling", "luma", "runway", "vidu", "cogvideox"),
+        *("pika", "pixverse", "viggle", "bfl", "ideogram", "sd"),
+    ]
 )
 """Kinds that belong to media-tasks: passed over when the bootstrap file names them."""
 

@@ -119,7 +119,7 @@ class ChatFrames:
 
     @property
     def complete(self) -> bool:
-        """Whether the answer reached its end, with or without `[DONE]`: usage came, or all choices finished."""
+        """Whether the answer reached its end, `[DONE]` or not: usage came, or all choices finished."""
         if self.done or (self.usage is not None and not self.failed):
             return True
         return len(_FINISH.findall(self._previous + self._last)) >= self._choices and not self.failed

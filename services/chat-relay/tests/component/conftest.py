@@ -1,0 +1,282 @@
+"""The relay alone: real PostgreSQL and NATS, a real socket, a fake billing that speaks the contracts."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import uvicorn
+from nats.aio.msg import Msg
+from nats.js.api import KeyValueConfig
+from simulators.fixtures import simulator
+
+from chat_relay.app import create_app
+from chat_relay.settings import Settings
+from common.contracts.billing import LeaseRecalled
+from common.contracts.errors import ServiceError
+from common.contracts.leases import (
+    LEASE_CLOSE,
+    LEASE_REQUEST,
+    LeaseClose,
+    LeaseClosed,
+    LeaseGrant,
+    LeaseRequest,
+)
+from common.contracts.prices import PRICES_BUCKET, PRICES_KEY, Price, PriceBook
+from common.contracts.principals import Limits, Principal
+from common.contracts.usage import UsageBatch, UsageRecord
+from common.kit.bus import Bus
+from common.kit.ids import uuid7
+from common.kit.principal import PrincipalSigner
+from common.kit.rpc import RpcServer
+from common.kit.telemetry import Telemetry
+
+__all__ = ["simulator"]
+
+KEYS = "k1:0123456789abcdef0123456789abcdef"
+UNIT_PICO = {"input": 150_000, "cached_input": 75_000, "output": 600_000}
+MODELS = ("gpt-4o-mini", "text-embedding-3-small")
+
+
+class FakeBilling:
+    """Wallets and leases in memory, by the rules of contracts.leases. `refuse` makes calls fail."""
+
+    def __init__(self) -> None:
+        self.wallets: dict[str, int] = {}
+        self.default_nano = 10_000_000_000
+        self.ttl_s = 30.0
+        self.requests: list[LeaseRequest] = []
+        self.closes: list[LeaseClose] = []
+        self.answers: dict[tuple[str, int], LeaseGrant] = {}
+        self.granted: dict[str, int] = {}
+        self.accounts: dict[str, str] = {}
+        self.records: list[UsageRecord] = []
+        self.refuse: ServiceError | None = None
+        self.swallow = 0
+        self._changed = asyncio.Event()
+
+    async def request(self, request: LeaseRequest) -> LeaseGrant:
+        self.requests.append(request)
+        if self.refuse is not None:
+            raise self.refuse
+        known = self.answers.get((request.lease, request.sequence))
+        if known is None:
+            known = self.answers[request.lease, request.sequence] = self._grant(request)
+        if self.swallow:
+            self.swallow -= 1
+            await asyncio.sleep(10)  # the reply is lost: the caller's deadline passes first
+        return known
+
+    def _grant(self, request: LeaseRequest) -> LeaseGrant:
+        wallet = self.wallets.get(request.account, self.default_nano)
+        self.accounts[request.lease] = request.account
+        granted = 0
+        short = False
+        for need in request.needs_nano:
+            if need <= wallet - granted:
+                granted += need
+            else:
+                short = True
+        if short and not granted and 0 < request.minimum_nano <= wallet:
+            granted = min(wallet, request.needs_nano[0])
+        low = short or wallet - granted < 20 * request.wants_nano
+        if not low:
+            granted += max(0, request.wants_nano - granted)
+        self.wallets[request.account] = wallet - granted
+        self.granted[request.lease] = self.granted.get(request.lease, 0) + granted
+        reason = "balance" if short else ""
+        left = wallet - granted
+        return LeaseGrant(request.lease, request.sequence, granted, self.ttl_s, low, reason, left)
+
+    async def close(self, request: LeaseClose) -> LeaseClosed:
+        if self.refuse is not None:
+            raise self.refuse
+        self.closes.append(request)
+        self.wallets[self.accounts[request.lease]] += request.unspent_nano
+        self._changed.set()
+        return LeaseClosed(request.lease, request.unspent_nano, 0)
+
+    async def on_usage(self, message: Msg) -> None:
+        self.records += msgspec.msgpack.decode(message.data, type=UsageBatch).records
+        self._changed.set()
+
+    async def until(self, condition: Callable[[], bool], timeout_s: float = 10) -> None:
+        """Wait for `condition`, looked at whenever a record or a close came."""
+        async with asyncio.timeout(timeout_s):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def record(self, timeout_s: float = 10) -> UsageRecord:
+        """The one record; fails when there are more."""
+        await self.until(lambda: bool(self.records), timeout_s)
+        assert len(self.records) == 1, self.records
+        return self.records[0]
+
+
+class RelayUnderTest:
+    """The running service and what a test needs around it."""
+
+    def __init__(self, settings: Settings, billing: FakeBilling, bus: Bus, simulator_url: str) -> None:
+        self.settings = settings
+        self.billing = billing
+        self.bus = bus
+        self.simulator_url = simulator_url
+        self.signer = PrincipalSigner(KEYS)
+        self.url = f"http://127.0.0.1:{settings.port}"
+        self.http = httpx.AsyncClient(base_url=self.url, timeout=30)
+        self.account = uuid7()
+        self.spender = uuid7()
+
+    def headers(self, **fields: Any) -> dict[str, str]:
+        """Headers of a caller; `fields` of the principal."""
+        principal = Principal(
+            **{
+                "account": self.account,
+                "user": uuid7(),
+                "spender": self.spender,
+                "group": "default",
+                "rate_micro": 1_000_000,
+                "request_id": uuid7(),
+                "expires_at_s": int(time.time()) + 60,
+                "limits": Limits(),
+                **fields,
+            }
+        )
+        return {"x-tollway-principal": self.signer.sign(principal).decode()}
+
+    def admin(self) -> dict[str, str]:
+        """Headers of an admin."""
+        return self.headers(scopes=("relay", "account", "admin"))
+
+    async def add_channel(self, name: str = "sim", **fields: Any) -> None:
+        """A channel to the simulator."""
+        channel = {
+            "name": name,
+            "kind": "openai",
+            "base_url": f"{self.simulator_url}/openai/v1",
+            "api_key": "sk-sim-0123456789",
+            "models": list(MODELS),
+            **fields,
+        }
+        answer = await self.http.post("/api/channels", json=channel, headers=self.admin())
+        assert answer.status_code == 201, answer.text
+
+    async def serve_model(self, *models: str, **fields: Any) -> None:
+        """A channel and prices for exactly these models."""
+        await self.put_prices(*models)
+        await self.add_channel(f"sim-{uuid7()}", models=list(models), **fields)
+
+    async def put_prices(self, *models: str, **fields: Any) -> None:
+        """Price the models, and wait until the relay knows."""
+        bucket = await self.bus.jetstream.key_value(PRICES_BUCKET)
+        version = time.time_ns()
+        prices = tuple(
+            Price(**{"model": model, "unit_pico": UNIT_PICO, "version": 7, **fields})
+            for model in {*MODELS, *models}
+        )
+        await bucket.put(PRICES_KEY, msgspec.msgpack.encode(PriceBook(version, prices)))
+        relay_prices = self.parts.prices
+        async with asyncio.timeout(5):
+            while relay_prices.version != version:
+                await asyncio.sleep(0.005)  # the watch tells nobody when it has loaded
+
+    async def recall(self, account: str) -> None:
+        """Billing's recall."""
+        event = LeaseRecalled(uuid7(), 1, account)
+        await self.bus.client.publish(f"billing.lease.recalled.v1.{account}", msgspec.json.encode(event))
+
+    @property
+    def parts(self) -> Any:
+        """The composition root of the running service."""
+        return self._parts
+
+    def chat(self, model: str = "gpt-4o-mini", text: str = "hello there", **fields: Any) -> dict[str, Any]:
+        """A chat body."""
+        return {"model": model, "messages": [{"role": "user", "content": text}], **fields}
+
+    async def post(self, body: dict[str, Any], path: str = "/v1/chat/completions") -> httpx.Response:
+        """One request of the default caller."""
+        return await self.http.post(path, json=body, headers=self.headers())
+
+
+StartRelay = Callable[..., Awaitable[RelayUnderTest]]
+
+
+@pytest.fixture
+async def start_relay(
+    database: Callable[[str], Awaitable[str]], nats_url: str, simulator: str
+) -> AsyncIterator[StartRelay]:
+    """`await start_relay(**settings)`; everything it opened is closed at the end."""
+    stops: list[Callable[[], Awaitable[None]]] = []
+
+    async def start(url: str = nats_url, **fields: Any) -> RelayUnderTest:
+        bus = await Bus.connect(url, "test")
+        billing = FakeBilling()
+        rpc = RpcServer(bus, "billing", Telemetry("test", "r", "", 0))
+        rpc.add(LEASE_REQUEST, billing.request)
+        rpc.add(LEASE_CLOSE, billing.close)
+        await rpc.start()
+        await bus.subscribe("intake.usage.>", billing.on_usage)
+        await bus.jetstream.create_key_value(KeyValueConfig(bucket=PRICES_BUCKET))
+        port, ops_port = _free_port(), _free_port()
+        settings = Settings(
+            **{
+                "port": port,
+                "ops_port": ops_port,
+                "database_url": await database("chat-relay"),
+                "nats_url": url,
+                "principal_keys": KEYS,
+                "secret_key": "a secret of sixteen bytes or more",
+                "lease_idle_s": 0.3,
+                **fields,
+            }
+        )
+        app = create_app(settings)
+        config = uvicorn.Config(
+            app, port=port, http="httptools", lifespan="on", log_config=None, access_log=False
+        )
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server._serve())
+        async with asyncio.timeout(20):
+            while not server.started:
+                assert not serving.done(), serving
+                await asyncio.sleep(0.01)  # uvicorn tells nobody when it listens
+        relay = RelayUnderTest(settings, billing, bus, simulator)
+        relay._parts = app.state.relay  # type: ignore[attr-defined]
+        await relay.put_prices()
+
+        async def stop() -> None:
+            await relay.http.aclose()
+            server.should_exit = True
+            await serving
+            await rpc.stop()
+            await bus.close()
+
+        relay.stop = stop  # type: ignore[attr-defined]
+        stops.append(stop)
+        return relay
+
+    yield start
+    for stop in stops:
+        await stop()
+
+
+@pytest.fixture
+async def relay(start_relay: StartRelay) -> RelayUnderTest:
+    """A relay with one channel to the simulator."""
+    relay = await start_relay()
+    await relay.add_channel()
+    return relay
+
+
+def _free_port() -> int:
+    import socket  # noqa: PLC0415
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
