@@ -1,0 +1,1 @@
+"""The outside world behind ports: PostgreSQL, the services behind the gateway, argon2."""

@@ -1,0 +1,1 @@
+"""Tables of the gateway, one module per noun."""

@@ -1,0 +1,1 @@
+"""NATS in: identity events that invalidate cached keys, and the user lookup RPC."""

@@ -1,0 +1,1 @@
+"""Pure rules: credentials, headers, addresses, limits, keys and people. No I/O."""

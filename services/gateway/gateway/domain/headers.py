@@ -1,0 +1,148 @@
+"""Which headers cross the gateway, in both directions (RFC 9110 section 7.6, RFC 9112 section 6).
+
+Inbound: what belongs to one hop, credentials, anything that claims to come from the gateway itself
+(`x-tollway-*`, in any spelling that a server behind might read as such) and claims about addresses stay out.
+Outbound: what belongs to one hop, and what the gateway says itself.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from common.kit.ids import is_request_id
+from gateway.domain.credentials import CREDENTIAL_HEADERS, key_of_header
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+RESERVED_PREFIX = b"x-tollway-"
+
+_HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+# `host` is the service's own; `expect` is answered here; addresses are established from the socket.
+_NOT_FORWARDED = (
+    b"host",
+    b"expect",
+    b"forwarded",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+    b"x-forwarded-proto",
+    b"x-real-ip",
+    b"sec-websocket-key",
+    b"sec-websocket-version",
+    b"sec-websocket-extensions",
+)
+_DROP, _CONNECTION, _REQUEST_ID, _ADDRESS, _CREDENTIAL = range(5)
+_ACTIONS = (
+    dict.fromkeys(_HOP_BY_HOP, _DROP)
+    | dict.fromkeys(_NOT_FORWARDED, _DROP)
+    | {b"connection": _CONNECTION, b"x-request-id": _REQUEST_ID, b"x-forwarded-for": _ADDRESS}
+    | {name: _CREDENTIAL + rank for rank, name in enumerate(CREDENTIAL_HEADERS)}
+)
+_MAX_KNOWN_NAMES = 512
+_known_names: dict[bytes, str] = {}  # names seen and found fit to forward; the loop over headers is hot
+_ORDINARY_CONNECTION = frozenset((b"keep-alive", b"close", b"upgrade", b""))
+_NOT_RETURNED = _HOP_BY_HOP | {b"date", b"server", b"x-request-id"}
+
+
+class Inbound(msgspec.Struct):
+    """What one pass over a request's headers finds.
+
+    `forward` are the headers to send on, `key` the best credential, `request_id` the client's when it is a
+    sane token, `forwarded_for` the raw X-Forwarded-For values in order.
+    """
+
+    forward: list[tuple[str, str]]
+    key: str | None = None
+    request_id: str | None = None
+    forwarded_for: list[str] = []
+
+    def header(self, name: str) -> str | None:
+        """The first value of a forwarded header, by its lower-case name."""
+        for known, value in self.forward:
+            if known == name:
+                return value
+        return None
+
+
+def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> Inbound:
+    """One pass over ASGI request headers (lower-case names)."""
+    inbound = Inbound([])
+    forward = inbound.forward
+    special: RawHeaders = ()
+    for pair in headers:
+        name, value = pair
+        known = _known_names.get(name)
+        if known is not None:
+            forward.append((known, _text(value)))
+        elif name in _ACTIONS:
+            special = (*special, pair)
+        elif not (name.startswith(RESERVED_PREFIX) or (b"_" in name and _imitates(name))):
+            forward.append((_know(name), _text(value)))
+    if special:
+        _read_special(inbound, special)
+    return inbound
+
+
+def _read_special(inbound: Inbound, headers: RawHeaders) -> None:
+    best = len(_ACTIONS)
+    named: set[bytes] = set()
+    for name, value in headers:
+        action = _ACTIONS[name]
+        if action >= _CREDENTIAL:
+            if action < best and (key := key_of_header(name, _text(value))):
+                inbound.key, best = key, action
+        elif action == _CONNECTION:
+            named |= {token.strip().lower() for token in value.split(b",")} - _ORDINARY_CONNECTION
+        elif action == _REQUEST_ID:
+            text = _text(value)
+            inbound.request_id = text if is_request_id(text) else None
+        elif action == _ADDRESS:
+            inbound.forwarded_for.append(_text(value))
+    if named:
+        inbound.forward = [pair for pair in inbound.forward if pair[0].encode("latin-1") not in named]
+
+
+def returned_headers(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
+    """The headers of a service's answer that reach the client, repeated ones included.
+
+    CORS headers are the gateway's to say, so those of a service are left out.
+    """
+    kept = []
+    for pair in headers:
+        name = pair[0].lower()
+        if name not in _NOT_RETURNED and not name.startswith(b"access-control-"):
+            kept.append(pair)
+    return kept
+
+
+def _know(name: bytes) -> str:
+    text = name.decode("latin-1")
+    if len(_known_names) < _MAX_KNOWN_NAMES:
+        _known_names[name] = text
+    return text
+
+
+def _imitates(name: bytes) -> bool:
+    """Whether a name with underscores reads as one that is not forwarded once `_` is taken for `-`."""
+    dashed = name.replace(b"_", b"-")
+    return dashed.startswith(RESERVED_PREFIX) or dashed in _ACTIONS
+
+
+def _text(value: bytes) -> str:
+    """As the HTTP client will encode it again: UTF-8, so that valid UTF-8 passes byte for byte."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

@@ -1,0 +1,104 @@
+"""Keys in memory: digest to facts, bounded, with entries that age and an index by user for invalidation."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import msgspec
+
+from gateway.domain.keys import KeyFacts
+
+TTL_S = 60.0
+"""Backstop for an invalidation that never came."""
+STALE_S = 600.0
+"""How long an entry serves when the database that would refresh it is away."""
+NEGATIVE_TTL_S = 5.0
+RETRY_S = 5.0
+
+
+class Entry(msgspec.Struct):
+    """`facts` None says that no such key exists. Fresh until `fresh_until_s`, usable until `stale_at_s`."""
+
+    facts: KeyFacts | None
+    fresh_until_s: float
+    stale_at_s: float
+
+
+class KeyCache:
+    """Least recently used entries leave first: `capacity` known keys, `negative_capacity` unknown ones.
+
+    `generation` grows with every invalidation; facts read from the database before one must not be stored
+    after it, so `store` takes the generation the reading began with.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], capacity: int = 100_000, negative_capacity: int = 10_000
+    ) -> None:
+        self._clock = clock
+        self._capacity = capacity
+        self._negative_capacity = negative_capacity
+        self._known: OrderedDict[bytes, Entry] = OrderedDict()
+        self._unknown: OrderedDict[bytes, Entry] = OrderedDict()
+        self._by_user: dict[str, set[bytes]] = {}
+        self.generation = 0
+
+    def __len__(self) -> int:
+        return len(self._known) + len(self._unknown)
+
+    def fresh(self, digest: bytes) -> Entry | None:
+        """The entry when it may be used without asking anybody."""
+        entry = self._known.get(digest)
+        if entry is not None:
+            self._known.move_to_end(digest)
+        else:
+            entry = self._unknown.get(digest)
+        return entry if entry is not None and self._clock() < entry.fresh_until_s else None
+
+    def stale(self, digest: bytes) -> Entry | None:
+        """The known entry to go on with while the database is away, for some seconds before asking again."""
+        entry = self._known.get(digest)
+        now_s = self._clock()
+        if entry is None or now_s >= entry.stale_at_s:
+            return None
+        entry.fresh_until_s = min(now_s + RETRY_S, entry.stale_at_s)
+        return entry
+
+    def store(self, digest: bytes, facts: KeyFacts | None, generation: int) -> None:
+        """Remember what the database said, unless something was invalidated since it was asked."""
+        self._drop(digest)
+        if generation != self.generation:
+            return
+        now_s = self._clock()
+        if facts is None:
+            self._unknown[digest] = Entry(None, now_s + NEGATIVE_TTL_S, 0)
+            if len(self._unknown) > self._negative_capacity:
+                self._unknown.popitem(last=False)
+            return
+        self._known[digest] = Entry(facts, now_s + TTL_S, now_s + STALE_S)
+        self._by_user.setdefault(facts.user, set()).add(digest)
+        if len(self._known) > self._capacity:
+            self._drop(next(iter(self._known)))
+
+    def drop_user(self, user: str) -> None:
+        """Forget the user's keys, and that any key was unknown: it may be the user's new one."""
+        self.generation += 1
+        self._unknown.clear()
+        for digest in self._by_user.pop(user, ()):
+            self._known.pop(digest, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.generation += 1
+        self._known.clear()
+        self._unknown.clear()
+        self._by_user.clear()
+
+    def _drop(self, digest: bytes) -> None:
+        self._unknown.pop(digest, None)
+        entry = self._known.pop(digest, None)
+        if entry is None or entry.facts is None:
+            return
+        digests = self._by_user.get(entry.facts.user)
+        if digests is not None:
+            digests.discard(digest)
+            if not digests:
+                del self._by_user[entry.facts.user]

@@ -1,0 +1,162 @@
+"""What the gateway needs from the outside world."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, runtime_checkable
+
+from common.contracts.identity import IdentityEvent
+from common.contracts.routes import Service
+from gateway.domain.groups import Group
+from gateway.domain.keys import Key, KeyFacts
+from gateway.domain.users import User
+
+
+@runtime_checkable
+class KeyFinder(Protocol):
+    """Looks keys up by their digest."""
+
+    async def find_key(self, digest: bytes) -> KeyFacts | None:
+        """The facts of a live key of an enabled user; UnavailableError when they cannot be read now."""
+
+
+@runtime_checkable
+class Answer(Protocol):
+    """A service's answer on its way; `headers` are raw and in order."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+
+    @property
+    def at_end(self) -> bool:
+        """Whether every byte was handed out and the answer is complete."""
+
+    def ready(self) -> bytes:
+        """What has arrived, without waiting; may be empty. Raises AnswerCutError."""
+
+    async def next(self) -> bytes:
+        """What arrives next; empty at the end. Raises AnswerCutError when the service is gone before it."""
+
+    def close(self) -> None:
+        """Drop the connection if the answer is not complete: the service sees its caller leave."""
+
+
+@runtime_checkable
+class Services(Protocol):
+    """The services behind the gateway."""
+
+    async def send(
+        self,
+        service: Service,
+        method: str,
+        target: str,
+        headers: list[tuple[str, str]],
+        body: bytes | AsyncIterator[bytes] | None,
+    ) -> Answer:
+        """Send a request to the path and query `target`, as written, and return when its headers are here.
+
+        Raises UnavailableError when nobody is there (nothing was done), UpstreamError when the service went
+        away before it answered (what it did is unknown).
+        """
+
+
+class Users(Protocol):
+    """People, within a transaction."""
+
+    async def add(self, user: User) -> bool:
+        """Store a new user; False when the address is taken."""
+
+    async def get(self, user: str) -> User | None:
+        """By id."""
+
+    async def find(self, email: str) -> User | None:
+        """By address, any case."""
+
+    async def lock(self, user: str) -> User | None:
+        """By id, locked until the transaction ends: changes of one user's things come one after the other."""
+
+    async def update(self, user: User) -> None:
+        """Store role, group, password hash and whether it is enabled."""
+
+    async def list_page(self, after: str | None, limit: int) -> list[User]:
+        """Up to `limit` users in the order they were made, after an id."""
+
+
+class Keys(Protocol):
+    """API keys, within a transaction."""
+
+    async def add(self, key: Key) -> bool:
+        """Store a new key; False when the same secret, or a live key of that name and user, exists."""
+
+    async def get(self, key: str) -> Key | None:
+        """By id."""
+
+    async def find(self, user: str, name: str) -> Key | None:
+        """The user's key of that name: the live one, else the one revoked last."""
+
+    async def update(self, key: Key) -> None:
+        """Store name, limits, models, addresses, expiry, budget, scopes, and when it was revoked."""
+
+    async def list_page(self, user: str | None, after: str | None, limit: int) -> list[Key]:
+        """Up to `limit` keys (of one user) in the order they were made, after an id."""
+
+
+class Groups(Protocol):
+    """Groups and their multipliers, within a transaction."""
+
+    async def put(self, group: Group) -> bool:
+        """Store it; True when that changed anything."""
+
+    async def get(self, name: str) -> Group | None:
+        """By name."""
+
+    async def list_all(self) -> list[Group]:
+        """All, by name."""
+
+
+class IdentityTransaction(Protocol):
+    """One transaction over people, keys and groups."""
+
+    users: Users
+    keys: Keys
+    groups: Groups
+
+    async def next_sequence(self, user: str) -> int:
+        """The next number of the user's gap-free event sequence; holds the user's row until the end."""
+
+    def record(self, event: IdentityEvent) -> None:
+        """Publish the event exactly when the transaction commits."""
+
+
+@runtime_checkable
+class Identity(Protocol):
+    """Who may do what, in storage."""
+
+    def transaction(self) -> AbstractAsyncContextManager[IdentityTransaction]:
+        """Commits when the block ends, rolls back when it raises; UnavailableError when storage is away."""
+
+
+@runtime_checkable
+class Notices(Protocol):
+    """Word from one gateway replica to all, itself included."""
+
+    async def groups_changed(self) -> None:
+        """A multiplier changed; lost only when the broker is away, and then caches are dropped anyway."""
+
+
+@runtime_checkable
+class Passwords(Protocol):
+    """Slow password hashes; run outside the event loop."""
+
+    async def hash(self, password: str) -> str:
+        """An encoded hash with its own salt."""
+
+    async def verify(self, password: str, encoded: str) -> bool:
+        """Whether it is the password of that hash."""
+
+
+@runtime_checkable
+class GeneratedKeys(Protocol):
+    """Where a key generated by the bootstrap file is handed to the operator."""
+
+    async def write(self, email: str, name: str, secret: str) -> None:
+        """Keep the key where only the operator reads it; BootstrapError when there is no such place."""

@@ -1,0 +1,3 @@
+from common.kit.migrations import run_env
+
+run_env()

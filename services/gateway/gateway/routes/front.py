@@ -1,0 +1,241 @@
+"""The front: what every request passes before anything answers it.
+
+Request id, CORS, route, credential, scope, address and limits, in this order; then the request goes to the
+service of its route with the signed principal, or to the management controllers of the gateway itself.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+from opentelemetry.trace import SpanKind
+
+from common.contracts.errors import ForbiddenError, NotFoundError, ServiceError
+from common.contracts.principals import Principal
+from common.contracts.routes import Protocol, Route, route_for
+from common.kit.asgi import Message, Receive, Scope, Send, send_response
+from common.kit.errors import render_error
+from common.kit.ids import uuid7
+from common.kit.logs import request_id_var
+from common.kit.metrics import IN_FLIGHT, RequestMetrics
+from common.kit.principal import PRINCIPAL_HEADER, PRINCIPAL_TTL_S, PrincipalSigner
+from common.kit.telemetry import Telemetry, inject
+from gateway.domain.addresses import Network, client_address, contains
+from gateway.domain.credentials import split_query_key
+from gateway.domain.errors import AnswerCutError
+from gateway.domain.headers import Inbound, read_headers
+from gateway.domain.keys import KeyFacts
+from gateway.domain.limits import Limiter, LimitExceededError
+from gateway.domain.ports import Services
+from gateway.routes.cors import CORS_HEADERS, answer_preflight
+from gateway.routes.proxy import Forwarding, forward
+from gateway.usecases.authentication import Authenticator
+
+_LOG = logging.getLogger(__name__)
+_PRINCIPAL = PRINCIPAL_HEADER.decode()
+_WELCOME = b'{"name":"Tollway","api":"/v1"}'
+
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Exchange(msgspec.Struct):
+    """One request on its way through the front. `headers` go on every answer; `status` 0 until one begins."""
+
+    scope: Scope
+    inbound: Inbound
+    request_id: str
+    route: Route | None
+    headers: list[tuple[bytes, bytes]]
+    status: int = 0
+
+    @property
+    def protocol(self) -> Protocol:
+        """In whose shape errors are told; Anthropic's clients share OpenAI's paths and say who they are."""
+        protocol = self.route.protocol if self.route else "openai"
+        if protocol == "openai" and self.inbound.header("anthropic-version"):
+            return "anthropic"
+        return protocol
+
+
+class Front:
+    """ASGI application that stands before the management application and the services."""
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        limiter: Limiter,
+        signer: PrincipalSigner,
+        services: Services,
+        telemetry: Telemetry,
+        trusted_proxies: Sequence[Network],
+        management: Asgi,
+    ) -> None:
+        self._authenticator = authenticator
+        self._limiter = limiter
+        self._signer = signer
+        self._services = services
+        self._telemetry = telemetry
+        self._trusted_proxies = trusted_proxies
+        self._management = management
+        self._metrics = RequestMetrics()
+        self._in_flight = 0
+        IN_FLIGHT.set_function(lambda: self._in_flight)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Raises only when an answer that has begun must be cut off."""
+        if scope["type"] != "http":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        started_s = time.perf_counter()
+        inbound = read_headers(scope["headers"])
+        request_id = inbound.request_id or uuid7()
+        request_id_var.set(request_id)
+        headers = [(b"x-request-id", request_id.encode()), *CORS_HEADERS]
+        if scope["method"] == "OPTIONS":
+            await answer_preflight(scope["headers"], send, headers[:1])
+            return
+        exchange = Exchange(scope, inbound, request_id, route_for(scope["path"]), headers)
+        label = exchange.route.path if exchange.route else "unmatched"
+        self._in_flight += 1
+        try:
+            await self._answer(exchange, receive, send)
+        finally:
+            self._in_flight -= 1
+            self._metrics.observe(label, exchange.status or 500, time.perf_counter() - started_s)
+            if exchange.status >= 500:
+                _LOG.info("%s %s answered %d", scope["method"], label, exchange.status)
+
+    async def _answer(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        try:
+            if self._telemetry.enabled:
+                await self._serve_traced(exchange, receive, send)
+            else:
+                await self._serve(exchange, receive, send)
+        except AnswerCutError as error:
+            # Raised on: the server then closes the connection, and no truncated answer looks complete.
+            exchange.status = 502
+            _LOG.warning("an answer broke off: %s", error)
+            raise
+        except ServiceError as error:
+            await self._refuse(exchange, error, send)
+        except Exception:
+            if exchange.status:
+                raise
+            _LOG.exception("unhandled error on %s", exchange.scope["path"])
+            await self._refuse(exchange, ServiceError("Internal error."), send)
+
+    async def _serve_traced(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        route = exchange.route.path if exchange.route else "unmatched"
+        method = exchange.scope["method"]
+        with self._telemetry.span(
+            f"{method} {route}",
+            SpanKind.SERVER,
+            exchange.inbound.header("traceparent"),
+            **{"http.request.method": method, "http.route": route, "tollway.request_id": exchange.request_id},
+        ) as span:
+            carrier: dict[str, str] = {}
+            inject(carrier)
+            kept = [pair for pair in exchange.inbound.forward if pair[0] not in carrier]
+            exchange.inbound.forward = kept + list(carrier.items())
+            await self._serve(exchange, receive, send)
+            span.set_attribute("http.response.status_code", exchange.status)
+
+    async def _serve(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        scope, inbound, route = exchange.scope, exchange.inbound, exchange.route
+        if route is None:
+            await self._serve_unrouted(exchange, send)
+            return
+        query_key, query = split_query_key(scope["query_string"])
+        facts = await self._authenticator.authenticate(inbound.key or query_key)
+        self._check_allowed(facts, route, exchange)
+        try:
+            limit_headers = self._limiter.enter(facts.key, facts.limits)
+        except LimitExceededError as error:
+            exchange.headers += error.headers
+            raise
+        try:
+            exchange.headers += limit_headers
+            if route.service == "gateway":
+                await self._manage(exchange, facts, query, receive, send)
+                return
+            target = scope["raw_path"].decode("latin-1")
+            if query:
+                target = f"{target}?{query.decode('latin-1')}"
+            inbound.forward.append((_PRINCIPAL, self._sign(facts, exchange.request_id)))
+            inbound.forward.append(("x-request-id", exchange.request_id))
+            forwarding = Forwarding(route.service, scope["method"], target, inbound.forward, exchange.headers)
+            try:
+                await forward(self._services, forwarding, receive, send)
+            finally:
+                exchange.status = forwarding.status
+        finally:
+            self._limiter.leave(facts.key, facts.limits)
+
+    def _check_allowed(self, facts: KeyFacts, route: Route, exchange: Exchange) -> None:
+        if route.scope not in facts.scopes:
+            raise ForbiddenError(f"This key lacks the scope `{route.scope}`.")
+        if facts.networks is not None:
+            client = exchange.scope.get("client") or ("", 0)
+            address = client_address(client[0], exchange.inbound.forwarded_for, self._trusted_proxies)
+            if not contains(facts.networks, address):
+                raise ForbiddenError("This key may not be used from your address.", code="ip_not_allowed")
+
+    def _sign(self, facts: KeyFacts, request_id: str) -> str:
+        principal = Principal(
+            account=facts.account,
+            user=facts.user,
+            spender=facts.key,
+            group=facts.group,
+            rate_micro=facts.rate_micro,
+            request_id=request_id,
+            expires_at_s=int(time.time()) + PRINCIPAL_TTL_S,
+            scopes=facts.scopes,
+            models=facts.models,
+            limits=facts.limits,
+        )
+        return self._signer.sign(principal).decode()
+
+    async def _manage(
+        self, exchange: Exchange, facts: KeyFacts, query: bytes, receive: Receive, send: Send
+    ) -> None:
+        """Let the controllers answer; they see who calls in the scope's state, and no credential."""
+        scope = exchange.scope
+        forwarded = [(name.encode("latin-1"), value.encode()) for name, value in exchange.inbound.forward]
+        host = [pair for pair in scope["headers"] if pair[0] == b"host"]
+        scope["headers"] = [*host, *forwarded, (b"x-request-id", exchange.request_id.encode())]
+        scope["query_string"] = query
+        scope["state"]["caller"] = facts
+
+        async def send_marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                own = {name for name, _ in exchange.headers}
+                kept = [pair for pair in message["headers"] if pair[0].lower() not in own]
+                message["headers"] = [*kept, *exchange.headers]
+            await send(message)
+
+        await self._management(scope, receive, send_marked)
+
+    async def _serve_unrouted(self, exchange: Exchange, send: Send) -> None:
+        path = exchange.scope["path"]
+        if path == "/":
+            exchange.status = 200
+            kind = (b"content-type", b"application/json")
+            length = (b"content-length", b"%d" % len(_WELCOME))
+            await send_response(send, 200, [kind, length, *exchange.headers], _WELCOME)
+            return
+        if path.startswith("/v1/v1"):
+            message = "The base URL contains /v1 twice: remove one of them."
+            raise NotFoundError(message, code="unknown_url")
+        raise NotFoundError(
+            f"Unknown request URL: {exchange.scope['method']} {path[:200]}.", code="unknown_url"
+        )
+
+    async def _refuse(self, exchange: Exchange, error: ServiceError, send: Send) -> None:
+        exchange.status, headers, body = render_error(exchange.protocol, error, exchange.request_id)
+        if exchange.scope["method"] == "HEAD":
+            body = b""
+        kept = [pair for pair in headers if pair[0] != b"x-request-id"]
+        await send_response(send, exchange.status, [*kept, *exchange.headers], body)

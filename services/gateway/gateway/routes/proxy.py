@@ -1,0 +1,100 @@
+"""Stream a request to the service that answers it, and its answer back, holding neither in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from common.contracts.routes import Service
+from common.kit.asgi import Message, Receive, Send
+from gateway.domain.headers import RawHeaders, returned_headers
+from gateway.domain.ports import Answer, Services
+from gateway.routes.disconnects import DisconnectWatch
+
+CLIENT_GONE = 499
+"""What metrics call a request whose client left before the answer began; nobody receives it."""
+
+
+class Forwarding(msgspec.Struct):
+    """One request to forward: its headers as the service shall see them, and those to add to the answer.
+
+    `status` is 0 until the answer begins.
+    """
+
+    service: Service
+    method: str
+    target: str
+    headers: list[tuple[str, str]]
+    answer_headers: list[tuple[bytes, bytes]]
+    status: int = 0
+
+
+async def forward(services: Services, forwarding: Forwarding, receive: Receive, send: Send) -> None:
+    """Serve one request from a service.
+
+    Raises UnavailableError or UpstreamError before the answer has begun and AnswerCutError after, when the
+    server must cut the connection. When the client leaves, the service sees its caller leave at once.
+    """
+    watch = DisconnectWatch(receive)
+    try:
+        await _exchange(services, forwarding, receive, send, watch)
+    except asyncio.CancelledError:
+        if not watch.gone:
+            raise
+        forwarding.status = CLIENT_GONE
+    finally:
+        watch.stop()
+
+
+async def _exchange(
+    services: Services, forwarding: Forwarding, receive: Receive, send: Send, watch: DisconnectWatch
+) -> None:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        forwarding.status = CLIENT_GONE
+        return
+    body: bytes | AsyncIterator[bytes] | None
+    if message.get("more_body"):
+        body = _rest_of_body(message, receive, watch)
+    else:
+        body = message.get("body") or None
+        watch.start()
+    answer = await services.send(
+        forwarding.service, forwarding.method, forwarding.target, forwarding.headers, body
+    )
+    try:
+        forwarding.status = answer.status
+        await _return(answer, forwarding.answer_headers, send, watch)
+    finally:
+        answer.close()
+
+
+async def _rest_of_body(message: Message, receive: Receive, watch: DisconnectWatch) -> AsyncIterator[bytes]:
+    """The body chunk by chunk, read only as fast as the service takes it."""
+    while True:
+        if message["type"] == "http.disconnect":
+            watch.trip()
+            return
+        if chunk := message.get("body"):
+            yield chunk
+        if not message.get("more_body"):
+            watch.start()
+            return
+        message = await receive()
+
+
+async def _return(answer: Answer, extra: RawHeaders, send: Send, watch: DisconnectWatch) -> None:
+    own = {name for name, _ in extra}
+    headers = [pair for pair in returned_headers(answer.headers) if pair[0] not in own]
+    headers += extra
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    chunk = answer.ready()
+    while True:
+        if answer.at_end:
+            # The server wakes a waiting receive() when the answer is complete, as if the client had gone.
+            watch.stop()
+            await send({"type": "http.response.body", "body": chunk})
+            return
+        if chunk:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        chunk = await answer.next()
