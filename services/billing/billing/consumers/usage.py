@@ -12,6 +12,10 @@ from common.kit.consumer import DurableConsumer
 
 DURABLE = "billing-usage"
 _BATCH = 128
+_ACK_WAIT_S = 6.0
+"""After a crash the messages in hand come again this late, and leases wait for them; a little more than the
+writer's patience with an absent database, which is no crash.
+"""
 
 
 class UsageConsumer(DurableConsumer[UsageBatch]):
@@ -23,4 +27,4 @@ class UsageConsumer(DurableConsumer[UsageBatch]):
         async def handle(batches: Sequence[UsageBatch]) -> None:
             await charger.charge_usage(batches)
 
-        super().__init__(bus, INTAKE, DURABLE, decoder.decode, handle, batch=_BATCH)
+        super().__init__(bus, INTAKE, DURABLE, decoder.decode, handle, batch=_BATCH, ack_wait_s=_ACK_WAIT_S)
