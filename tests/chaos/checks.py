@@ -19,11 +19,18 @@ PUBLISH_S = 0.5
 LONGEST_WAIT_S = 5.0
 """No request may leave its client without an answer, or without the next chunk, for longer than this."""
 TOKENS_PER_SERVED = 2
-"""The estimator counts each token of the workload's text as one or two."""
+SHORT_ANSWER_TOKENS = 8
+"""The estimator counts each token of the workload's text as one or two, a short answer a few more: what a
+frame has besides its text is learnt from the first frames.
+"""
 ESTIMATED_INPUT = 4 + (len(PROMPT) + 3) // 4
 """Its count for the workload's prompt: 4 for the message and one for each 4 ASCII characters."""
 SWEEP_S = 1.5
 """Billing looks for expired leases this often, with a margin for a busy machine."""
+REDELIVERY_S = 6.0
+"""What billing had fetched when it was killed, or could not acknowledge, JetStream hands out again after this
+time; until then leases that it may concern are not expired.
+"""
 BILLING_NEEDS = {"billing", "postgres", "nats"}
 # Refusals that an outage explains. 401, 404 and 500 are none: a service that is away is not a wrong key.
 REFUSALS = {402, 429, 502, 503, 504}
@@ -143,7 +150,7 @@ def _tokens(evidence: Evidence) -> Iterator[str]:
         truth = (served.prompt_tokens, served.completion_tokens)
         if record["estimated"]:
             lowest = 0 if attempt is None else attempt.chunks
-            highest = TOKENS_PER_SERVED * truth[1]
+            highest = TOKENS_PER_SERVED * truth[1] + SHORT_ANSWER_TOKENS if truth[1] else 0
             if counts[0] not in {0, ESTIMATED_INPUT} or not lowest <= counts[1] <= highest:
                 yield f"{record['request_id']} is estimated at {counts}, served {truth}, {lowest} arrived"
         elif counts != truth:
@@ -197,7 +204,7 @@ def _expiries(evidence: Evidence) -> Iterator[str]:
         possible_s = max(
             [expiry.due_s]
             + [
-                outage.ready_s
+                outage.ready_s + REDELIVERY_S
                 for outage in evidence.outages
                 if outage.victim in BILLING_NEEDS and outage.killed_s < expiry.due_s + SWEEP_S
             ]

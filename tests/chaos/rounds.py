@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from chaos.checks import (
+    REDELIVERY_S,
     SWEEP_S,
     Evidence,
     Expiry,
@@ -34,7 +35,7 @@ POOR_USD = "0.0008"
 WORKLOAD_TIMEOUT_S = 90.0
 RECOVERY_S = 10.0
 """Within this time after the last victim is ready, every account is served again."""
-SETTLE_S = 2 * LEASE_TTL_S + SWEEP_S
+SETTLE_S = REDELIVERY_S + 2 * LEASE_TTL_S + SWEEP_S
 POLL_S = 0.1
 EXPIRIES = """
 SELECT l.id, extract(epoch FROM l.expires_at), extract(epoch FROM t.posted_at)
@@ -105,7 +106,7 @@ def run_round(suite: SupervisedSuite, seed: str, faults: Sequence[Fault]) -> Rep
         endings=dict(Counter(_ending(attempt) for attempt in attempts)),
         longest_wait_s=max(attempt.ended_s - attempt.began_s for attempt in attempts),
         unbilled=len(unbilled(evidence)),
-        recovered_s=max(probe.ended_s for probe in probes) - ready_s,
+        recovered_s=_served_again_s([*attempts, *probes], ready_s),
         settled_s=settled_s,
         findings=found,
         journal=str(journal),
@@ -207,14 +208,31 @@ def _evidence(
     records: list[dict[str, Any]] = []
     wallets = []
     for person in people:
-        records += suite.operator.usage(person)
-        balance, held = suite.operator.wallet(person)
+        wallet, usage = _statement(suite.operator, person)
+        records += usage
         poor = person is people[-1]
-        wallets.append(Wallet(person, Decimal(POOR_USD if poor else RICH_USD), balance, held, poor))
+        wallets.append(Wallet(person, Decimal(POOR_USD if poor else RICH_USD), *wallet, poor))
     accounts = ",".join(f"'{person.account}'" for person in people)
     rows = suite.sql(EXPIRIES.format(accounts=accounts), "billing")
     expiries = [Expiry(lease, float(due_s), float(returned_s)) for lease, due_s, returned_s in rows]
     return Evidence(attempts, served, records, outages, wallets, expiries)
+
+
+def _statement(operator: Operator, person: Person) -> tuple[tuple[Decimal, Decimal], list[dict[str, Any]]]:
+    """Wallet and usage records of one moment."""
+    while True:
+        wallet = operator.wallet(person)
+        usage = operator.usage(person)
+        if operator.wallet(person) == wallet:
+            return wallet, usage
+
+
+def _served_again_s(attempts: Sequence[Attempt], ready_s: float) -> float:
+    """Seconds from the last recovery to the first whole answer to a request that was made after it."""
+    times = [
+        attempt.ended_s for attempt in attempts if attempt.ending == "complete" and attempt.began_s > ready_s
+    ]
+    return min(times, default=float("inf")) - ready_s
 
 
 def _ledger(suite: SupervisedSuite) -> list[str]:
