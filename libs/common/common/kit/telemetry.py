@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 
 from opentelemetry import context, trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -29,6 +28,11 @@ class Telemetry:
         self.enabled = bool(endpoint) or provider is not None
         self._provider = provider
         if endpoint and provider is None:
+            # Loaded only when used: the exporter and its protobuf cost every process memory and start time.
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+                OTLPSpanExporter,
+            )
+
             resource = Resource.create({"service.name": f"tollway-{service}", "service.instance.id": replica})
             self._provider = TracerProvider(resource=resource, sampler=ParentBased(TraceIdRatioBased(ratio)))
             exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")
