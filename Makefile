@@ -38,11 +38,12 @@ run: install ## Start the whole suite on this machine: make run ARGS='--port 900
 test: install ## Run every test: make test ARGS='-k lease'
 	@$(VENV)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
-check: install ## Format, lint, types, import rules, contracts up to date
+check: install ## Format, lint, types, import rules, house rules, contracts up to date
 	@$(VENV)/ruff format --check .
 	@$(VENV)/ruff check .
 	@for root in $(MYPY_ROOTS); do echo "mypy $$root"; $(VENV)/mypy $$root || exit 1; done
 	@$(VENV)/lint-imports
+	@$(VENV)/python -m pytest -q tests/contracts tests/test_house.py
 
 bench: install ## Measure against the direct call and LiteLLM
 	@PYTHONPATH=tests $(VENV)/python -m bench $(ARGS)

@@ -16,7 +16,8 @@ from common.testing.server_process import LOCALHOST, ServerError, ServerProcess
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 25.0  # a service gives its open streams 20 s
 PROBE_TIMEOUT_S = 3.0
-TAIL_BYTES = 16_384
+TAIL_BYTES = 65_536
+LOOK_BACK_LINES = 4
 WORDS_LIMIT = 500
 
 
@@ -147,25 +148,34 @@ def obituary(part: Part) -> str:
 
 
 def last_words(log_path: Path) -> str:
-    """The last line of a log that is not empty; of a JSON line the message and its exception's last line."""
+    """The last line of a log, or the exception just before it: servers say at last only that they failed.
+
+    JSON lines are told by their message and the last line of their exception.
+    """
     try:
         with log_path.open("rb") as log:
             log.seek(max(0, log_path.stat().st_size - TAIL_BYTES))
-            lines = log.read().decode(errors="replace").splitlines()
+            text = log.read().decode(errors="replace")
     except OSError as error:
         return f"no log: {error.strerror}"
-    line = next((line.strip() for line in reversed(lines) if line.strip()), "(nothing)")
-    try:
-        record = msgspec.json.decode(line, type=_LogLine)
-    except msgspec.DecodeError:
-        return line[:WORDS_LIMIT]
-    cause = record.exception.strip().rpartition("\n")[2]
-    return f"{record.message.strip()}{': ' if cause else ''}{cause}"[:WORDS_LIMIT]
+    records = [_record(line.strip()) for line in text.splitlines() if line.strip()][-LOOK_BACK_LINES:]
+    if not records:
+        return "(nothing)"
+    found = next((record for record in reversed(records) if record.exception), records[-1])
+    cause = found.exception.strip().rpartition("\n")[2]
+    return ": ".join(filter(None, (found.message.strip().partition("\n")[0], cause)))[:WORDS_LIMIT]
 
 
 class _LogLine(msgspec.Struct):
     message: str
     exception: str = ""
+
+
+def _record(line: str) -> _LogLine:
+    try:
+        return msgspec.json.decode(line, type=_LogLine)
+    except msgspec.DecodeError:
+        return _LogLine(line)
 
 
 def _complaint(url: str) -> str:

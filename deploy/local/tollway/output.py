@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+PIPE_WIDTH = 10_000
+
 Record = Mapping[str, Any]
 
 
@@ -16,7 +18,9 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self._console = Console(highlight=False, soft_wrap=True)
+        # A pipe has no width to wrap to: there every record stays on its line.
+        width = None if sys.stdout.isatty() else PIPE_WIDTH
+        self._console = Console(highlight=False, width=width)
 
     def records(self, records: Sequence[Record], columns: Sequence[str]) -> None:
         """A list; people see `columns` of it, scripts all."""
@@ -28,8 +32,7 @@ class Output:
             table.add_column(column.replace("_", " "), overflow="fold")
         for record in records:
             table.add_row(*(_cell(record.get(column)) for column in columns))
-        # A pipe has no width to wrap to: there every record stays on its line.
-        self._console.print(table, crop=False, width=None if self._console.is_terminal else 1000)
+        self._console.print(table)
 
     def record(self, record: Record) -> None:
         """One object; people see every field of it."""
@@ -39,14 +42,14 @@ class Output:
         table = Table.grid(padding=(0, 2))
         for name, value in record.items():
             table.add_row(name.replace("_", " "), _cell(value))
-        self._console.print(table, crop=False, width=None if self._console.is_terminal else 1000)
+        self._console.print(table)
 
     def line(self, text: str, record: Record) -> None:
         """What was done: `text` for people, `record` for scripts."""
         if self.as_json:
             self._json(record)
         else:
-            self._console.print(text, markup=False)
+            self._console.print(text, markup=False, soft_wrap=True)
 
     def _json(self, value: object) -> None:
         sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")

@@ -26,7 +26,7 @@ async def wait_until_usable(url: str, admin_key: str, model: str, granted: Seque
         while missing := await _missing(client, model, granted[:1]):
             if time.monotonic() > deadline_s:
                 return missing
-            await asyncio.sleep(POLL_S)  # noqa: ASYNC110  what is waited for happens in other processes
+            await asyncio.sleep(POLL_S)
     return []
 
 

@@ -13,6 +13,10 @@ from tollway.child import last_words
         ("first\nImportError: no module\n\n", "ImportError: no module"),
         ('{"message": "stopping", "level": "INFO"}\n', "stopping"),
         ('{"message": "failed\\n", "exception": "Traceback\\nKeyError: 1\\n"}\n', "failed: KeyError: 1"),
+        (
+            '{"message": "failed", "exception": "ValueError: 2"}\n{"message": "Exiting."}\n',
+            "failed: ValueError: 2",
+        ),
         ("", "(nothing)"),
     ],
 )
