@@ -8,6 +8,8 @@ import importlib
 import importlib.resources
 import subprocess
 import sys
+from types import ModuleType
+from typing import cast
 
 import uvicorn
 
@@ -23,6 +25,8 @@ def main(package: str) -> int:
         sys.stderr.write(f"{package}: {error}\n")
         return 2
     migration = _start_migration(settings, package)
+    # Litestar loads its pydantic support wherever that is installed (tests bring it): 9 MB nobody here uses.
+    sys.modules.setdefault("pydantic", cast("ModuleType", None))
     try:
         app = importlib.import_module(f"{package}.app").create_app(settings)
     except BootstrapError as error:
