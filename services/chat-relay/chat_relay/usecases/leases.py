@@ -18,7 +18,7 @@ from common.contracts.principals import Principal
 from common.kit.ids import uuid7
 
 _LOG = logging.getLogger(__name__)
-_ASK_ATTEMPTS = 3
+_ASK_ATTEMPTS = 2  # of 2 s each: enough for a database that restarts, and nobody waits longer
 _RECALL_ATTEMPTS = 5
 _CLOSE_ATTEMPTS = 5
 _AHEAD_PAUSE_S = 0.25
