@@ -105,9 +105,8 @@ def _is_free(attempt: Attempt, served: Served) -> bool:
 def _answers(evidence: Evidence) -> Iterator[str]:
     """Every client was answered in time and nobody took half an answer for a whole one."""
     for attempt in evidence.attempts:
-        took_s = attempt.ended_s - attempt.began_s
-        if attempt.ending == "hung" or took_s > LONGEST_WAIT_S:
-            yield f"{_name(attempt)} waited {took_s:.1f} s"
+        if attempt.ending == "hung" or attempt.waited_s > LONGEST_WAIT_S:
+            yield f"{_name(attempt)} waited {attempt.waited_s:.1f} s"
         if attempt.status not in {0, 200} and attempt.status not in REFUSALS:
             yield f"{_name(attempt)} was refused with {attempt.status} {attempt.code}"
         if attempt.code == "DecodeError":

@@ -104,7 +104,7 @@ def run_round(suite: SupervisedSuite, seed: str, faults: Sequence[Fault]) -> Rep
         faults=faults,
         outages=outages,
         endings=dict(Counter(_ending(attempt) for attempt in attempts)),
-        longest_wait_s=max(attempt.ended_s - attempt.began_s for attempt in attempts),
+        longest_wait_s=max(attempt.waited_s for attempt in attempts),
         unbilled=len(unbilled(evidence)),
         recovered_s=_served_again_s([*attempts, *probes], ready_s),
         settled_s=settled_s,

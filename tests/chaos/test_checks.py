@@ -146,7 +146,7 @@ def test_half_an_answer_taken_for_a_whole_one_is_found() -> None:
 
 
 def test_a_wait_without_answer_is_found() -> None:
-    slow = msgspec.structs.replace(ATTEMPT, ended_s=ATTEMPT.began_s + 6)
+    slow = msgspec.structs.replace(ATTEMPT, waited_s=6.0)
     assert any("waited 6.0 s" in finding for finding in answer_findings(changed(attempts=[slow])))
 
 

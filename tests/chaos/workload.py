@@ -55,7 +55,8 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One request as the client saw it. Times are Unix seconds; `status` 0 is no answer at all.
+    """One request as the client saw it. Times are Unix seconds; `status` 0 is no answer at all, `waited_s`
+    the longest time without a sign: until the status, from chunk to chunk, until the end.
 
     `prompt_tokens` and `completion_tokens` are those the answer reported, if it did; `chunks` counts the
     content chunks that arrived.
@@ -67,6 +68,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     began_s: float
     ended_s: float
+    waited_s: float = 0.0
     ending: Ending
     status: int = 0
     code: str = ""
@@ -97,13 +99,21 @@ class _Body(msgspec.Struct):
 
 
 class _Seen(msgspec.Struct):
-    """What an attempt has got so far."""
+    """What an attempt has got so far, and when it got the last of it."""
 
+    sign_s: float
+    waited_s: float = 0.0
     ending: Ending = "cut"
     status: int = 0
     code: str = ""
     chunks: int = 0
     usage: _Usage | None = None
+
+    def sign(self) -> None:
+        """Something came, be it the end."""
+        now_s = time.time()
+        self.waited_s = max(self.waited_s, now_s - self.sign_s)
+        self.sign_s = now_s
 
 
 _BODY = msgspec.json.Decoder(_Body)
@@ -129,9 +139,9 @@ def planned(plan: Plan) -> list[Request]:
 
 async def attempt(session: aiohttp.ClientSession, url: str, request: Request) -> Attempt:
     """Make one request and tell what came of it; whatever the suite does, this returns."""
-    seen = _Seen()
     request_id = uuid7()
     began_s = time.time()
+    seen = _Seen(began_s)
     body: dict[str, Any] = {
         "model": request.model,
         "messages": [{"role": "user", "content": PROMPT}],
@@ -142,6 +152,7 @@ async def attempt(session: aiohttp.ClientSession, url: str, request: Request) ->
     headers = {"authorization": f"Bearer {request.client.key}", "x-request-id": request_id}
     try:
         async with session.post(f"{url}/v1/chat/completions", json=body, headers=headers) as answer:
+            seen.sign()
             seen.status = answer.status
             if answer.status != 200 or request.kind == "json":
                 _read_json(seen, await answer.read())
@@ -151,13 +162,15 @@ async def attempt(session: aiohttp.ClientSession, url: str, request: Request) ->
         seen.ending = "hung"
     except (aiohttp.ClientError, msgspec.DecodeError) as error:
         seen.code = type(error).__name__
+    seen.sign()
     return Attempt(
         id=request_id,
         account=request.client.account,
         kind=request.kind,
         model=request.model,
         began_s=began_s,
-        ended_s=time.time(),
+        ended_s=seen.sign_s,
+        waited_s=seen.waited_s,
         ending=seen.ending,
         status=seen.status,
         code=seen.code,
@@ -177,6 +190,7 @@ def _read_json(seen: _Seen, data: bytes) -> None:
 
 async def _read_stream(seen: _Seen, answer: aiohttp.ClientResponse, request: Request) -> None:
     async for line in answer.content:
+        seen.sign()
         data = line.removeprefix(b"data:").strip()
         if not data:
             continue
