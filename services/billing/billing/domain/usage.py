@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -86,15 +87,20 @@ def check_record(record: UsageRecord) -> None:
         raise InvalidRequestError("lease is a UUID or empty.", param="lease")
     if not 0 <= record.started_at_ms < _MAX_STARTED_AT_MS:
         raise InvalidRequestError("started_at_ms is no time of ours.", param="started_at_ms")
-    numbers = (record.duration_ms, record.first_byte_ms or 0, record.status, record.price_version)
-    if not all(0 <= number <= _MAX_INT for number in numbers):
-        raise InvalidRequestError("A duration, status or version is out of range.")
-    amounts = (record.cost_nano, record.reserved_nano, record.rate_micro)
-    if not all(0 <= amount <= MAX_NANO for amount in amounts):
-        raise InvalidRequestError("An amount is negative or too large.")
-    if any(quantity < 0 for quantity in record.quantities.values()) or any(
-        price < 0 for price in record.unit_pico.values()
+    if not (
+        0 <= record.duration_ms <= _MAX_INT
+        and 0 <= (record.first_byte_ms or 0) <= _MAX_INT
+        and 0 <= record.status <= _MAX_INT
+        and 0 <= record.price_version <= _MAX_INT
     ):
+        raise InvalidRequestError("A duration, status or version is out of range.")
+    if not (
+        0 <= record.cost_nano <= MAX_NANO
+        and 0 <= record.reserved_nano <= MAX_NANO
+        and 0 <= record.rate_micro <= MAX_NANO
+    ):
+        raise InvalidRequestError("An amount is negative or too large.")
+    if min(record.quantities.values(), default=0) < 0 or min(record.unit_pico.values(), default=0) < 0:
         raise InvalidRequestError("A quantity or price is negative.", param="quantities")
     expected = cost_nano(record.quantities, record.unit_pico, record.rate_micro)
     if expected != record.cost_nano:
@@ -172,6 +178,8 @@ def _spend_lease(books: Books, record: UsageRecord, customer: Customer) -> int:
 
 def _event(charge: Charge) -> UsageRecorded:
     record = charge.record
+    cost = format_usd(record.cost_nano)
+    charged = charge.from_held_nano + charge.overage_nano
     return UsageRecorded(
         id=record.id,
         sequence=charge.sequence,
@@ -194,12 +202,22 @@ def _event(charge: Charge) -> UsageRecorded:
         partial=record.partial,
         quantities=record.quantities,
         price_version=record.price_version,
-        unit_prices={unit: format_decimal(price, 12) for unit, price in record.unit_pico.items()},
-        rate=format_rate(record.rate_micro),
-        cost=format_usd(record.cost_nano),
-        charged=format_usd(charge.from_held_nano + charge.overage_nano),
-        overage=format_usd(charge.overage_nano),
-        uncollected=format_usd(charge.uncollected_nano),
+        unit_prices={unit: _unit_price(price) for unit, price in record.unit_pico.items()},
+        rate=_rate(record.rate_micro),
+        cost=cost,
+        charged=cost if charged == record.cost_nano else format_usd(charged),
+        overage=format_usd(charge.overage_nano) if charge.overage_nano else "0",
+        uncollected=format_usd(charge.uncollected_nano) if charge.uncollected_nano else "0",
         balance=format_usd(charge.balance_after),
         held=format_usd(charge.held_after),
     )
+
+
+@lru_cache(4096)
+def _unit_price(pico: int) -> str:
+    return format_decimal(pico, 12)
+
+
+@lru_cache(256)
+def _rate(rate_micro: int) -> str:
+    return format_rate(rate_micro)

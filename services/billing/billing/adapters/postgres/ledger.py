@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billing.adapters.postgres.copy import copy_rows, is_transient_copy
 from billing.adapters.postgres.usage import insert_charges
 from billing.domain.accounts import Account, Customer, held_name, wallet_name
 from billing.domain.books import Books, Operation, PostedOperation, Wanted
@@ -21,7 +22,7 @@ from billing.domain.leases import Lease
 from billing.domain.spenders import Spender
 from common.contracts.principals import SpenderKind
 from common.kit import outbox
-from common.kit.db import Database, is_transient
+from common.kit.db import Database
 
 USAGE_INBOX = "billing-usage"
 _UNIQUE_VIOLATION = "23505"  # another replica wrote the same id first: the next try finds it
@@ -59,16 +60,15 @@ _READ_OPERATIONS = text(
     "SELECT id::text, fingerprint, result FROM operations WHERE id = ANY(CAST(:ids AS uuid[]))"
 )
 
-_INSERT_TRANSFERS = text(
-    "INSERT INTO transfers (id, kind, debit_account, credit_account, amount, debit_after, credit_after,"
-    " reference, customer, posted_at)"
-    " SELECT t.id, t.kind, t.debit, t.credit, t.amount, t.debit_after, t.credit_after, t.reference,"
-    " t.customer, :now FROM unnest(CAST(:ids AS uuid[]), CAST(:kinds AS text[]), CAST(:debits AS bigint[]),"
-    " CAST(:credits AS bigint[]), CAST(:amounts AS bigint[]), CAST(:debit_after AS bigint[]),"
-    " CAST(:credit_after AS bigint[]), CAST(:refs AS uuid[]), CAST(:customers AS uuid[]))"
-    " WITH ORDINALITY AS t (id, kind, debit, credit, amount, debit_after, credit_after, reference, customer,"
-    " ordinal) ORDER BY t.ordinal"
-)
+_TRANSFER_COLUMNS = (
+    "id", "kind", "debit_account", "credit_account", "amount", "debit_after", "credit_after", "reference",
+    "customer", "posted_at",
+)  # fmt: skip
+_OUTBOX_COLUMNS = ("id", "subject", "sequence", "payload")
+_LEASE_COLUMNS = (
+    "id", "replica", "account", "spender", "granted_nano", "spent_nano", "returned_nano", "sequence",
+    "last_answer", "state", "opened_at", "expires_at",
+)  # fmt: skip
 _UPDATE_ACCOUNTS = text(
     "UPDATE accounts a SET debits = u.debits, credits = u.credits FROM unnest(CAST(:ids AS bigint[]),"
     " CAST(:debits AS bigint[]), CAST(:credits AS bigint[])) AS u (id, debits, credits) WHERE a.id = u.id"
@@ -86,22 +86,14 @@ _UPDATE_SPENDERS = text(
     " CAST(:used AS bigint[]), CAST(:held AS bigint[]))"
     " AS u (id, budget_nano, period, window_start, used_nano, held_nano) WHERE s.id = u.id"
 )
-_LEASE_ARRAYS = (
-    "unnest(CAST(:ids AS uuid[]), CAST(:replicas AS text[]), CAST(:accounts AS uuid[]),"
-    " CAST(:spenders AS uuid[]), CAST(:granted AS bigint[]), CAST(:spent AS bigint[]),"
-    " CAST(:returned AS bigint[]), CAST(:sequences AS bigint[]), CAST(:answers AS bytea[]),"
-    " CAST(:states AS text[]), CAST(:expires_at AS timestamptz[]))"
-    " AS u (id, replica, account, spender, granted_nano, spent_nano, returned_nano, sequence, last_answer,"
-    " state, expires_at)"
-)
-_INSERT_LEASES = text(
-    "INSERT INTO leases (id, replica, account, spender, granted_nano, spent_nano, returned_nano, sequence,"  # noqa: S608
-    f" last_answer, state, expires_at, opened_at) SELECT u.*, :now FROM {_LEASE_ARRAYS}"
-)
 _UPDATE_LEASES = text(
-    "UPDATE leases l SET granted_nano = u.granted_nano, spent_nano = u.spent_nano,"  # noqa: S608
+    "UPDATE leases l SET granted_nano = u.granted_nano, spent_nano = u.spent_nano,"
     " returned_nano = u.returned_nano, sequence = u.sequence, last_answer = u.last_answer, state = u.state,"
-    f" expires_at = u.expires_at FROM {_LEASE_ARRAYS} WHERE l.id = u.id"
+    " expires_at = u.expires_at FROM unnest(CAST(:ids AS uuid[]), CAST(:granted AS bigint[]),"
+    " CAST(:spent AS bigint[]), CAST(:returned AS bigint[]), CAST(:sequences AS bigint[]),"
+    " CAST(:answers AS bytea[]), CAST(:states AS text[]), CAST(:expires_at AS timestamptz[]))"
+    " AS u (id, granted_nano, spent_nano, returned_nano, sequence, last_answer, state, expires_at)"
+    " WHERE l.id = u.id"
 )
 _INSERT_OPERATIONS = text(
     "INSERT INTO operations (id, fingerprint, result) SELECT * FROM unnest(CAST(:ids AS uuid[]),"
@@ -123,9 +115,10 @@ class PostgresLedger:
 
     def is_transient(self, error: BaseException) -> bool:
         """Server gone or starting, a deadlock, or another replica that wrote the same id first."""
-        if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _UNIQUE_VIOLATION:
+        original = error.orig if isinstance(error, DBAPIError) else error
+        if getattr(original, "sqlstate", None) == _UNIQUE_VIOLATION:
             return True
-        return is_transient(error)
+        return is_transient_copy(error)
 
 
 class PostgresLedgerSession:
@@ -173,13 +166,15 @@ class PostgresLedgerSession:
                     "results": [row.result for row in rows],
                 },
             )
-        await outbox.append(self._connection, books.events)
+        if books.events:
+            events = [(event.id, event.subject, event.sequence, event.payload) for event in books.events]
+            await copy_rows(self._connection, "outbox", _OUTBOX_COLUMNS, events)
 
     async def _load_leases(self, books: Books, wanted: Wanted) -> None:
         if not wanted.leases:
             return
         rows = await self._connection.execute(_LOCK_LEASES, {"ids": list(wanted.leases)})
-        for row in rows:
+        for row in rows.all():
             lease = Lease(
                 row[0],
                 row[1],
@@ -253,30 +248,30 @@ class PostgresLedgerSession:
         names += wanted.platform
         if not names:
             return
-        for id_, name, debits, credits_, negative in await self._connection.execute(
-            _LOCK_ACCOUNTS, {"names": names}
-        ):
+        rows = await self._connection.execute(_LOCK_ACCOUNTS, {"names": names})
+        for id_, name, debits, credits_, negative in rows.all():
             books.accounts[name] = Account(id_, name, debits, credits_, allow_negative=negative)
 
     async def _insert_transfers(self, books: Books) -> None:
-        rows = books.transfers
-        if not rows:
+        if not books.transfers:
             return
-        await self._connection.execute(
-            _INSERT_TRANSFERS,
-            {
-                "now": books.now,
-                "ids": [row.id for row in rows],
-                "kinds": [row.kind for row in rows],
-                "debits": [row.debit for row in rows],
-                "credits": [row.credit for row in rows],
-                "amounts": [row.amount_nano for row in rows],
-                "debit_after": [row.debit_after for row in rows],
-                "credit_after": [row.credit_after for row in rows],
-                "refs": [row.reference for row in rows],
-                "customers": [row.customer for row in rows],
-            },
-        )
+        now = books.now
+        rows = [
+            (
+                row.id,
+                row.kind,
+                row.debit,
+                row.credit,
+                row.amount_nano,
+                row.debit_after,
+                row.credit_after,
+                row.reference,
+                row.customer,
+                now,
+            )
+            for row in books.transfers
+        ]
+        await copy_rows(self._connection, "transfers", _TRANSFER_COLUMNS, rows)
 
     async def _update_accounts(self, books: Books) -> None:
         rows = [account for account in books.accounts.values() if account.changed]
@@ -327,22 +322,36 @@ class PostgresLedgerSession:
         new = [lease for lease in changed if lease.is_new]
         old = [lease for lease in changed if not lease.is_new]
         if new:
-            await self._connection.execute(_INSERT_LEASES, {"now": books.now, **_lease_columns(new)})
+            rows = [_new_lease(lease, books.now) for lease in new]
+            await copy_rows(self._connection, "leases", _LEASE_COLUMNS, rows)
         if old:
-            await self._connection.execute(_UPDATE_LEASES, _lease_columns(old))
+            await self._connection.execute(
+                _UPDATE_LEASES,
+                {
+                    "ids": [lease.id for lease in old],
+                    "granted": [lease.granted_nano for lease in old],
+                    "spent": [lease.spent_nano for lease in old],
+                    "returned": [lease.returned_nano for lease in old],
+                    "sequences": [lease.sequence for lease in old],
+                    "answers": [lease.answer for lease in old],
+                    "states": [lease.state for lease in old],
+                    "expires_at": [lease.expires_at for lease in old],
+                },
+            )
 
 
-def _lease_columns(rows: list[Lease]) -> dict[str, object]:
-    return {
-        "ids": [row.id for row in rows],
-        "replicas": [row.replica for row in rows],
-        "accounts": [row.account for row in rows],
-        "spenders": [row.spender for row in rows],
-        "granted": [row.granted_nano for row in rows],
-        "spent": [row.spent_nano for row in rows],
-        "returned": [row.returned_nano for row in rows],
-        "sequences": [row.sequence for row in rows],
-        "answers": [row.answer for row in rows],
-        "states": [row.state for row in rows],
-        "expires_at": [row.expires_at for row in rows],
-    }
+def _new_lease(lease: Lease, now: datetime) -> tuple[object, ...]:
+    return (
+        lease.id,
+        lease.replica,
+        lease.account,
+        lease.spender,
+        lease.granted_nano,
+        lease.spent_nano,
+        lease.returned_nano,
+        lease.sequence,
+        lease.answer,
+        lease.state,
+        now,
+        lease.expires_at,
+    )
