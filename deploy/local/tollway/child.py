@@ -161,14 +161,23 @@ def last_words(log_path: Path) -> str:
     records = [_record(line.strip()) for line in text.splitlines() if line.strip()][-LOOK_BACK_LINES:]
     if not records:
         return "(nothing)"
-    found = next((record for record in reversed(records) if record.exception), records[-1])
-    cause = found.exception.strip().rpartition("\n")[2]
-    return ": ".join(filter(None, (found.message.strip().partition("\n")[0], cause)))[:WORDS_LIMIT]
+    told = next((record for record in reversed(records) if record.traceback), records[-1])
+    return told.words[:WORDS_LIMIT]
 
 
 class _LogLine(msgspec.Struct):
     message: str
     exception: str = ""
+
+    @property
+    def traceback(self) -> bool:
+        return bool(self.exception) or "Traceback (most recent call last)" in self.message
+
+    @property
+    def words(self) -> str:
+        # An exception group draws a frame of | and + around its text.
+        texts = (text.strip(" \n|+-").rpartition("\n")[2] for text in (self.message, self.exception))
+        return ": ".join(filter(None, (text.strip(" |+-") for text in texts)))
 
 
 def _record(line: str) -> _LogLine:

@@ -6,6 +6,8 @@ import pytest
 
 from tollway.child import last_words
 
+GROUP = r"  + Exception Group Traceback (most recent call last):\n  | …\n    | KeyError: 3\n    +-----\n"
+
 
 @pytest.mark.parametrize(
     ("log", "words"),
@@ -17,6 +19,7 @@ from tollway.child import last_words
             '{"message": "failed", "exception": "ValueError: 2"}\n{"message": "Exiting."}\n',
             "failed: ValueError: 2",
         ),
+        (f'{{"message": "{GROUP}"}}\n{{"message": "Exiting."}}\n', "KeyError: 3"),
         ("", "(nothing)"),
     ],
 )
