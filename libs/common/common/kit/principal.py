@@ -26,11 +26,11 @@ class PrincipalSigner:
         pairs = [part.strip().partition(":") for part in keys.split(",") if part.strip()]
         if not pairs:
             raise ValueError("no principal key is configured")
-        self._keys: dict[bytes, bytes] = {}
+        self._keys: dict[bytes, hmac.HMAC] = {}
         for key_id, _, secret in pairs:
             if not key_id.isalnum() or len(secret.encode()) < _MIN_SECRET_BYTES:
                 raise ValueError("a principal key is `id:secret` with a secret of at least 16 bytes")
-            self._keys[key_id.encode()] = secret.encode()
+            self._keys[key_id.encode()] = hmac.new(secret.encode(), digestmod="sha256")
         self._signing_id = next(iter(self._keys))
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Principal)
@@ -44,8 +44,8 @@ class PrincipalSigner:
         """The principal, or InvalidKeyError when it is forged, expired or made with an unknown key."""
         payload, _, mac = header.rpartition(b".")
         key_id, _, body = payload.partition(b".")
-        secret = self._keys.get(key_id)
-        if secret is None or not hmac.compare_digest(_mac(secret, payload), mac):
+        key = self._keys.get(key_id)
+        if key is None or not hmac.compare_digest(_mac(key, payload), mac):
             raise InvalidKeyError("The request did not come through the gateway.")
         try:
             principal = self._decoder.decode(urlsafe_b64decode(body))
@@ -56,5 +56,8 @@ class PrincipalSigner:
         return principal
 
 
-def _mac(secret: bytes, payload: bytes) -> bytes:
-    return urlsafe_b64encode(hmac.digest(secret, payload, "sha256"))
+def _mac(key: hmac.HMAC, payload: bytes) -> bytes:
+    # A copied object takes a third of hmac.digest's time, which asks OpenSSL for the hash by name.
+    mac = key.copy()
+    mac.update(payload)
+    return urlsafe_b64encode(mac.digest())
