@@ -28,7 +28,7 @@ from gateway.adapters.nats import NatsNotices
 from gateway.adapters.passwords import Argon2Passwords
 from gateway.adapters.postgres.identity import PostgresIdentity
 from gateway.adapters.postgres.keys import PostgresKeyFinder
-from gateway.consumers.identity import keep_current
+from gateway.consumers.identity import apply_event, keep_current
 from gateway.consumers.users import serve_users
 from gateway.domain.addresses import parse_networks
 from gateway.domain.key_cache import KeyCache
@@ -74,7 +74,7 @@ class Gateway:
     def committed(self, events: Sequence[IdentityEvent]) -> None:
         """This replica need not wait for its own events, nor for the publisher's next look."""
         for event in events:
-            self.cache.drop_user(event.user)
+            apply_event(self.cache, event)
         if self.outbox is not None:
             self.outbox.notify()
 

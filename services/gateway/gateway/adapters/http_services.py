@@ -48,14 +48,14 @@ class HttpAnswer:
         try:
             return self._content.read_nowait(-1)
         except (aiohttp.ClientError, OSError) as error:
-            raise AnswerCutError(repr(error)) from error
+            raise AnswerCutError(str(error) or repr(error)) from None
 
     async def next(self) -> bytes:
         """What arrives next, empty at the end; raises AnswerCutError."""
         try:
             return await self._content.readany()
         except (aiohttp.ClientError, OSError) as error:
-            raise AnswerCutError(repr(error)) from error
+            raise AnswerCutError(str(error) or repr(error)) from None
 
     def close(self) -> None:
         """Drop the connection unless the answer is complete."""

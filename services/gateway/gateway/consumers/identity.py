@@ -9,6 +9,7 @@ import logging
 import msgspec
 from nats.aio.msg import Msg
 
+from common.contracts.identity import IdentityEvent, KeyCreated, UserCreated
 from common.contracts.streams import GROUPS_CHANGED
 from common.kit.bus import Bus
 from gateway.domain.key_cache import KeyCache
@@ -16,25 +17,29 @@ from gateway.domain.key_cache import KeyCache
 _LOG = logging.getLogger(__name__)
 
 
-class _Named(msgspec.Struct):
-    user: str
-
-
 async def keep_current(bus: Bus, cache: KeyCache) -> None:
-    """Drop a user's keys at every `identity.key.*` and `identity.user.*` event, all after a reconnection."""
-    decoder = msgspec.json.Decoder(_Named)
+    """Apply every `identity.key.*` and `identity.user.*` event; forget everything after a reconnection."""
+    decoder = msgspec.json.Decoder(IdentityEvent)
 
-    async def forget_user(message: Msg) -> None:
+    async def on_event(message: Msg) -> None:
         try:
-            cache.drop_user(decoder.decode(message.data).user)
+            apply_event(cache, decoder.decode(message.data))
         except msgspec.DecodeError:
-            _LOG.warning("unreadable event on %s; every cached key is dropped", message.subject)
+            _LOG.warning("unreadable event on %s: every cached key is dropped", message.subject)
             cache.clear()
 
     async def forget_all(_message: Msg | None = None) -> None:
         cache.clear()
 
-    await bus.subscribe("identity.key.>", forget_user)
-    await bus.subscribe("identity.user.>", forget_user)
+    await bus.subscribe("identity.key.>", on_event)
+    await bus.subscribe("identity.user.>", on_event)
     await bus.subscribe(GROUPS_CHANGED, forget_all)
     bus.on_reconnect(forget_all)
+
+
+def apply_event(cache: KeyCache, event: IdentityEvent) -> None:
+    """What is new makes no known key wrong; every other event drops the keys of its user."""
+    if isinstance(event, KeyCreated | UserCreated):
+        cache.forget_unknown()
+    else:
+        cache.drop_user(event.user)

@@ -78,10 +78,14 @@ class KeyCache:
         if len(self._known) > self._capacity:
             self._drop(next(iter(self._known)))
 
-    def drop_user(self, user: str) -> None:
-        """Forget the user's keys, and that any key was unknown: it may be the user's new one."""
+    def forget_unknown(self) -> None:
+        """A key was made, and may be one that was unknown."""
         self.generation += 1
         self._unknown.clear()
+
+    def drop_user(self, user: str) -> None:
+        """Something of the user changed: forget their keys, and those that were refused."""
+        self.forget_unknown()
         for digest in self._by_user.pop(user, ()):
             self._known.pop(digest, None)
 

@@ -76,11 +76,12 @@ class Limiter:
         return _headers(rpm, usage.tokens)
 
     def _forget_idle(self) -> None:
-        if len(self._usage) <= self._capacity:
-            return
-        key, usage = self._usage.popitem(last=False)
-        if usage.running:
-            self._usage[key] = usage
+        # A key with requests under way goes to the end instead, so a look at two shrinks what has grown.
+        for _ in range(2):
+            if len(self._usage) > self._capacity:
+                key, usage = self._usage.popitem(last=False)
+                if usage.running:
+                    self._usage[key] = usage
 
 
 def _headers(rpm: int, tokens: float) -> Headers:

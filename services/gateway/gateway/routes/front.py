@@ -83,7 +83,7 @@ class Front:
         IN_FLIGHT.set_function(lambda: self._in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Raises only when an answer that has begun must be cut off."""
+        """Answer one request; an answer that breaks off is left without its end."""
         if scope["type"] != "http":
             await receive()
             await send({"type": "websocket.close", "code": 1008})
@@ -114,10 +114,9 @@ class Front:
             else:
                 await self._serve(exchange, receive, send)
         except AnswerCutError as error:
-            # Raised on: the server then closes the connection, and no truncated answer looks complete.
+            # An answer that is left open makes the server close the connection: nobody takes it for whole.
             exchange.status = 502
             _LOG.warning("an answer broke off: %s", error)
-            raise
         except ServiceError as error:
             await self._refuse(exchange, error, send)
         except Exception:
