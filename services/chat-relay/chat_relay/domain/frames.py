@@ -26,7 +26,7 @@ _ERROR = b'\ndata: {"error"'
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
 _FRAME = re.compile(rb".*?\r?\n\r?\n", re.DOTALL)
-_SAMPLE_BYTES = 4_096
+_SAMPLE_BYTES = 2_048
 
 
 class _Chunk(msgspec.Struct):
@@ -93,9 +93,28 @@ class ChatFrames:
         if data[:7] == _OPEN and data[-3:] == _CLOSE and data.rfind(_HAS_USAGE) < 0:
             frames = 1 if data.find(b"\n") == len(data) - 2 else self._clean_frames(data)
             if frames and data[7:14] != b'"error"':
-                self._count(data, frames)
+                if self._sampled < _SAMPLE_BYTES:
+                    self._count(data, frames)
+                else:  # the same without the sample and without a call
+                    self.frames += frames
+                    self.delivered_bytes += len(data)
+                    self._previous = self._last
+                    self._last = data
                 return data
-        return self._feed_slowly(data)
+        return self._feed_mixed(data)
+
+    def _feed_mixed(self, data: bytes) -> bytes:
+        """As many clean frames as stand before the first that must be looked at, then the rest one by one."""
+        end = data.rfind(_CLOSE) + len(_CLOSE)
+        usage = data.find(_HAS_USAGE, 0, end)
+        if usage >= 0:
+            end = data.rfind(b"\n\n", 0, usage) + 2
+        clean = data[:end] if end > len(_CLOSE) else b""
+        frames = self._clean_frames(clean) if clean[:7] == _OPEN and clean[-3:] == _CLOSE else 0
+        if not frames or clean[7:14] == b'"error"':
+            return self._feed_slowly(data)
+        self._count(clean, frames)
+        return clean + self._feed_slowly(data[end:])
 
     @staticmethod
     def _clean_frames(data: bytes) -> int:

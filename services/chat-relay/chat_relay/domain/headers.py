@@ -24,33 +24,60 @@ _NOT_RETURNED = (
     _HOP_BY_HOP
     # uvicorn dates its own answers; CORS is the gateway's; alt-svc would send the client to the upstream.
     | {b"set-cookie", b"date", b"server", b"alt-svc", b"strict-transport-security", b"content-encoding"}
+    | {b"content-length"}
 )
+
+
+# What becomes of a header name, None when it does not pass: the same few names come with every request.
+_FORWARDED_AS: dict[bytes, str | None] = {}
+_RETURNED_AS: dict[bytes, bytes | None] = {}
+_MAX_KNOWN_NAMES = 1_000
 
 
 def forwarded(headers: Iterable[tuple[bytes, bytes]], request_id: str, api_key: str) -> list[tuple[str, str]]:
     """The client's headers for the upstream, unknown ones included, with the channel's credential."""
-    passed = [
-        (name.decode("latin-1"), value.decode("latin-1"))
-        for name, value in headers
-        if name not in _NOT_FORWARDED and not name.startswith((b"x-tollway-", b"x-forwarded-"))
-    ]
-    passed.append(("accept-encoding", "identity"))
-    passed.append(("x-request-id", request_id))
+    passed = [("accept-encoding", "identity"), ("x-request-id", request_id)]
     if api_key:
         passed.append(("authorization", f"Bearer {api_key}"))
+    typed = False
+    for raw_name, value in headers:
+        name = _FORWARDED_AS[raw_name] if raw_name in _FORWARDED_AS else _learn_forwarded(raw_name)
+        if name is not None:
+            passed.append((name, value.decode("latin-1")))
+            typed = typed or name == "content-type"
+    if not typed:
+        passed.append(("content-type", "application/json"))
     return passed
 
 
-def returned(headers: RawHeaders, request_id: bytes, *, same_length: bool) -> RawHeaders:
-    """The upstream's headers for the client; its own request id moves to `x-upstream-request-id`."""
+def _learn_forwarded(raw_name: bytes) -> str | None:
+    dropped = raw_name in _NOT_FORWARDED or raw_name.startswith((b"x-tollway-", b"x-forwarded-"))
+    name = None if dropped else raw_name.decode("latin-1")
+    if len(_FORWARDED_AS) < _MAX_KNOWN_NAMES:
+        _FORWARDED_AS[raw_name] = name
+    return name
+
+
+def _learn_returned(raw_name: bytes) -> bytes | None:
+    name: bytes | None = raw_name.lower()
+    if name in _NOT_RETURNED or (name and name.startswith((b"access-control-", b"x-tollway-"))):
+        name = None
+    if name == b"x-request-id":
+        name = b"x-upstream-request-id"
+    if len(_RETURNED_AS) < _MAX_KNOWN_NAMES:
+        _RETURNED_AS[raw_name] = name
+    return name
+
+
+def returned(headers: RawHeaders, request_id: bytes) -> RawHeaders:
+    """The upstream's headers for the client, without the length, which is the sender's to tell; its own
+    request id moves to `x-upstream-request-id`.
+    """
     passed = [(b"x-request-id", request_id)]
     for raw_name, value in headers:
-        name = raw_name.lower()
-        if name in _NOT_RETURNED or name.startswith((b"access-control-", b"x-tollway-")):
-            continue
-        if name == b"content-length" and not same_length:
-            continue
-        passed.append((b"x-upstream-request-id" if name == b"x-request-id" else name, value))
+        name = _RETURNED_AS[raw_name] if raw_name in _RETURNED_AS else _learn_returned(raw_name)
+        if name is not None:
+            passed.append((name, value))
     return passed
 
 

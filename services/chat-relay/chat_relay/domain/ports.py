@@ -1,6 +1,6 @@
 """What the relay needs from the outside; adapters implement these."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from chat_relay.domain.channels import Channel
@@ -77,7 +77,7 @@ class Client(Protocol):
         """Send status and headers."""
         ...
 
-    async def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes) -> Awaitable[None]:
         """Send a piece of the body at once."""
         ...
 

@@ -134,9 +134,12 @@ def _invalid(error: Exception) -> InvalidRequestError:
 
 
 def _refuse_ambiguous(body: bytes) -> None:
-    suspicious = any(body.count(text) > 1 for text in _DECISIVE_TEXT)
-    if not suspicious and not (b"\\u00" in body and _ESCAPED_LETTER.search(body)):
-        return
+    for text in _DECISIVE_TEXT:
+        if body.count(text) > 1:
+            break
+    else:
+        if b"\\u00" not in body or not _ESCAPED_LETTER.search(body):
+            return
     seen = set()
     for member in json_members.members(body):
         if member.name in seen:

@@ -1,6 +1,6 @@
 """The caller of one request, seen through ASGI."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
 from chat_relay.domain.headers import RawHeaders
@@ -32,9 +32,9 @@ class AsgiClient:
         self.status = status
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
-    async def write(self, chunk: bytes) -> None:
-        """See `Client.write`."""
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+    def write(self, chunk: bytes) -> Awaitable[None]:
+        """See `Client.write`; the server's own coroutine, since this runs for every chunk."""
+        return self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
     async def finish(self, chunk: bytes = b"") -> None:
         """See `Client.finish`."""

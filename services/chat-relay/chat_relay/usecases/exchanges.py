@@ -67,6 +67,10 @@ class Exchange:
         self.first_byte_ms: int | None = None
         self.recorded = False
 
+    def elapsed_s(self) -> float:
+        """Seconds since the reservation."""
+        return time.perf_counter() - self._began
+
     def mark_first_byte(self) -> None:
         """The first byte of an answer is on its way to the client."""
         if self.first_byte_ms is None:

@@ -145,6 +145,7 @@ class Leases:
             self._close(purse, lease)
 
     async def _wait(self, purse: Purse, need_nano: int, minimum_nano: int) -> Reservation:
+        purse.spend.reserved(need_nano)
         waiter = Waiter(need_nano, minimum_nano, asyncio.get_running_loop().create_future())
         purse.waiters.append(waiter)
         self._fly(purse)

@@ -42,6 +42,7 @@ from common.contracts.usage import Outcome
 
 _LOG = logging.getLogger(__name__)
 MAX_ANSWER_BYTES = 64 * 2**20
+_SHORT_S = 0.01  # nobody leaves within it, and asking costs as much as parsing the request
 _PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}
 
 
@@ -237,7 +238,7 @@ def _usage(body: bytes) -> Usage | None:
 
 async def _deliver(exchange: Exchange, whole: Whole, client: Client) -> None:
     """Record, then send. A client that left meanwhile is charged all the same: the work was done for it."""
-    gone = client.has_left()
+    gone = exchange.elapsed_s() > _SHORT_S and client.has_left()
     outcome: Outcome = "client_gone" if gone else "ok"
     exchange.mark_first_byte()
     if whole.status >= 300:
@@ -248,7 +249,7 @@ async def _deliver(exchange: Exchange, whole: Whole, client: Client) -> None:
         exchange.record(outcome, whole.status, metering.quantities_of(whole.usage, exchange.price))
     if not gone:
         request_id = exchange.principal.request_id.encode()
-        passed = header_rules.returned(whole.headers, request_id, same_length=False)
+        passed = header_rules.returned(whole.headers, request_id)
         passed.append((b"content-length", b"%d" % len(whole.body)))
         await client.start(whole.status, passed)
         await client.finish(whole.body)

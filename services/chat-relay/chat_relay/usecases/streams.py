@@ -26,7 +26,7 @@ async def relay_stream(exchange: Exchange, answer: Answer, client: Client, lease
     failure: ServiceError | None = None
     try:
         request_id = exchange.principal.request_id.encode()
-        await client.start(200, header_rules.returned(answer.headers, request_id, same_length=False))
+        await client.start(200, header_rules.returned(answer.headers, request_id))
         try:
             failure = await _pump(exchange, frames, answer, client, growth)
         except UpstreamError as error:
