@@ -43,7 +43,7 @@ class Leases:
         if need_nano <= 0:
             return Reservation(None, 0, lambda _cost_nano: None)
         purse = self._purse(principal)
-        return self._from_lease(purse, need_nano) or await self._wait(purse, need_nano, minimum_nano)
+        return self._from_lease(purse, need_nano) or await self._wait(purse, need_nano, minimum_nano, own=0)
 
     async def extend(
         self, principal: Principal, reservation: Reservation, more_nano: int, minimum_nano: int
@@ -57,8 +57,8 @@ class Leases:
             return
         moving = old.retired
         need = more_nano + reservation.amount_nano if moving else more_nano
-        alone = not moving and old.open_reservations == 1
-        extra = self._from_lease(purse, need) or await self._wait(purse, need, minimum_nano if alone else 0)
+        minimum_nano = 0 if moving else minimum_nano
+        extra = self._from_lease(purse, need) or await self._wait(purse, need, minimum_nano, own=1)
         taken = extra.lease
         if taken is old or taken is None:
             old.open_reservations -= 1
@@ -144,9 +144,9 @@ class Leases:
         if lease.retired or (lease.low and purse.flight is None and not purse.waiters):
             self._close(purse, lease)
 
-    async def _wait(self, purse: Purse, need_nano: int, minimum_nano: int) -> Reservation:
+    async def _wait(self, purse: Purse, need_nano: int, minimum_nano: int, *, own: int) -> Reservation:
         purse.spend.reserved(need_nano)
-        waiter = Waiter(need_nano, minimum_nano, asyncio.get_running_loop().create_future())
+        waiter = Waiter(need_nano, minimum_nano, own, asyncio.get_running_loop().create_future())
         purse.waiters.append(waiter)
         self._fly(purse)
         try:
@@ -226,7 +226,7 @@ class Leases:
             needs = shortfalls([waiter.need_nano for waiter in batch], lease.free_nano)
             liked = purse.spend.liked_nano(now_s, lease.ttl_s or 10)
             purse.liked_nano = liked = max(liked, sum(needs))
-            alone = len(batch) == 1 and batch[0].minimum_nano > 0 and bool(needs)
+            alone = len(batch) == 1 and bool(needs) and purse.alone(batch[0], lease)
             request = LeaseRequest(
                 lease.id,
                 lease.sequence,
@@ -269,7 +269,8 @@ class Leases:
 
     def _deal_part(self, purse: Purse, lease: Lease, waiter: Waiter) -> None:
         """The last cents for a lone stream."""
-        if waiter.minimum_nano and lease.free_nano >= waiter.minimum_nano and lease.usable(self._clock()):
+        enough = lease.free_nano >= waiter.minimum_nano and lease.usable(self._clock())
+        if enough and purse.alone(waiter, lease):
             purse.forget(waiter)
             waiter.future.set_result(self._take(purse, lease, lease.free_nano))
 

@@ -12,13 +12,18 @@ from common.kit.money import format_usd
 
 
 class Waiter:
-    """A request that waits for money. `minimum_nano` > 0: a stream that would start with as little."""
+    """A request that waits for money. `minimum_nano` > 0: a stream that would start with as little, if no
+    reservation is open but the `own` it has already (1 for a stream that grows).
+    """
 
-    __slots__ = ("future", "minimum_nano", "need_nano", "tries")
+    __slots__ = ("future", "minimum_nano", "need_nano", "own", "tries")
 
-    def __init__(self, need_nano: int, minimum_nano: int, future: "asyncio.Future[Reservation]") -> None:
+    def __init__(
+        self, need_nano: int, minimum_nano: int, own: int, future: "asyncio.Future[Reservation]"
+    ) -> None:
         self.need_nano = need_nano
         self.minimum_nano = minimum_nano
+        self.own = own
         self.future = future
         self.tries = 0
 
@@ -56,6 +61,10 @@ class Purse:
         self.ahead_after_s = 0.0
         self.renew = False
         self.used_s = now_s
+
+    def alone(self, waiter: Waiter, lease: Lease) -> bool:
+        """Whether the waiter may have the last cents: it takes a part, and nobody else has a reservation."""
+        return waiter.minimum_nano > 0 and lease.open_reservations == waiter.own
 
     def forget(self, waiter: Waiter) -> None:
         """Take a waiter from the queue."""
