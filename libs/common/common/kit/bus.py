@@ -16,6 +16,7 @@ from common.contracts.errors import UnavailableError
 from common.contracts.streams import Stream
 
 _LOG = logging.getLogger(__name__)
+_RETRY_S = 0.5
 
 
 class Bus:
@@ -24,7 +25,8 @@ class Bus:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.jetstream: JetStreamContext = client.jetstream(timeout=5, publish_async_max_pending=8000)
-        self.reconnected: list[Callable[[], Awaitable[None]]] = []
+        self._on_reconnect: list[Callable[[], Awaitable[None]]] = []
+        self._callbacks: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def connect(cls, url: str, name: str, timeout_s: float = 30) -> "Bus":
@@ -37,8 +39,7 @@ class Bus:
         async def on_reconnected() -> None:
             _LOG.info("nats: reconnected")
             for bus in holder:
-                for callback in bus.reconnected:
-                    await callback()
+                bus.reconnected()
 
         try:
             async with asyncio.timeout(timeout_s):
@@ -59,8 +60,18 @@ class Bus:
         return bus
 
     def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
-        """Call back after every reconnection: core messages sent meanwhile were missed."""
-        self.reconnected.append(callback)
+        """Call back after every reconnection, again until it does not raise: core messages sent meanwhile
+        were missed.
+        """
+        self._on_reconnect.append(callback)
+
+    def reconnected(self) -> None:
+        """Start the callbacks; for the connection itself."""
+        # In tasks of their own: an exception in nats-py's callback ends its reconnecting for ever.
+        for callback in self._on_reconnect:
+            task = asyncio.create_task(_until_done(callback))
+            self._callbacks.add(task)
+            task.add_done_callback(self._callbacks.discard)
 
     async def ping(self) -> None:
         """Raise unless the broker answers now."""
@@ -105,6 +116,8 @@ class Bus:
 
     async def close(self) -> None:
         """Send what is buffered and close; a broker that is away is not waited for."""
+        for task in self._callbacks:
+            task.cancel()
         if not self.client.is_connected:
             await self.client.close()
             return
@@ -117,3 +130,14 @@ class Bus:
         except (NatsError, TimeoutError, OSError) as error:
             _LOG.warning("nats: closed without draining: %r", error)
             await self.client.close()
+
+
+async def _until_done(callback: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await callback()
+        except Exception as error:  # noqa: BLE001  whatever failed, the message that was missed stays missed
+            _LOG.warning("nats: a callback after reconnection is tried again: %r", error)
+            await asyncio.sleep(_RETRY_S)
+        else:
+            return

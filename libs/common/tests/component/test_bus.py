@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 
 from common.contracts.errors import UnavailableError
 from common.contracts.streams import BILLING, STREAMS, Stream
@@ -57,7 +58,7 @@ async def test_everything_goes_on_when_the_broker_is_back(nats_server: EmbeddedN
     await bus.subscribe("sample", on_message)
     await bus.publish("billing.x", b"before")
     await asyncio.to_thread(getattr(nats_server, end))
-    with suppress(UnavailableError):
+    with suppress(UnavailableError, NatsError):
         while True:  # the connection may take a moment to notice
             await bus.ping()
     await asyncio.to_thread(nats_server.start)
@@ -67,6 +68,29 @@ async def test_everything_goes_on_when_the_broker_is_back(nats_server: EmbeddedN
     assert (await bus.jetstream.stream_info("BILLING")).state.messages == 2
     await bus.client.publish("sample", b"hello")
     assert await received.get() == b"hello"
+    await bus.close()
+
+
+async def test_a_callback_that_fails_is_tried_again_and_never_costs_the_connection(
+    nats_server: EmbeddedNats,
+) -> None:
+    bus = await Bus.connect(nats_server.url(OWN_USER), "tests")
+    failures = [RuntimeError("the database is away"), ConnectionRefusedError("so it is")]
+    back = asyncio.Event()
+
+    async def on_return() -> None:
+        if failures:
+            raise failures.pop()
+        back.set()
+
+    bus.on_reconnect(on_return)
+    for _ in range(2):
+        back.clear()
+        await asyncio.to_thread(nats_server.kill)
+        await asyncio.to_thread(nats_server.start)
+        async with asyncio.timeout(8):
+            await back.wait()
+        await bus.ping()
     await bus.close()
 
 
