@@ -55,7 +55,8 @@ class PostedOperation(msgspec.Struct, frozen=True, gc=False):
 class Wanted(msgspec.Struct):
     """The rows a batch of operations needs; those that must exist are made when they are missing.
 
-    `spenders` maps an id to (account, kind). Rows of the leases' own account and spender come with them.
+    `spenders` maps an id to (account, kind) as first mentioned, which is what a missing
+    row becomes. The rows of the leases' own accounts and spenders come with them.
     """
 
     leases: set[str] = msgspec.field(default_factory=set)

@@ -118,7 +118,7 @@ class RequestLease(msgspec.Struct, frozen=True):
         request = self.request
         wanted.leases.add(request.lease)
         wanted.customers.add(request.account)
-        wanted.spenders[request.spender] = (request.account, request.spender_kind)
+        wanted.spenders.setdefault(request.spender, (request.account, request.spender_kind))
 
     def decide(self, books: Books) -> LeaseGrant:
         """Grant; LeaseExpiredError, StaleSequenceError or ConflictError when the call cannot be."""
@@ -259,7 +259,7 @@ def _give_back(books: Books, lease: Lease, amount_nano: int, kind: str) -> None:
 def _grant(books: Books, lease: Lease, spender: Spender, call: RequestLease) -> LeaseGrant:
     request = call.request
     customer = books.customers[request.account]
-    spender.set_budget(request.budget, books.now)
+    spender.take_over(request.spender_kind, request.budget, books.now)
     available = min(customer.wallet.balance, spender.budget_left())
     granted, unmet = _fit(request.needs_nano, available)
     reason = ""

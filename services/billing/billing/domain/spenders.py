@@ -57,8 +57,11 @@ class Spender:
         self.held_nano = held_nano
         self.changed = False
 
-    def set_budget(self, budget: Budget | None, now: datetime) -> None:
-        """Take over the ceiling the principal carries now. Another period counts its use from now on."""
+    def take_over(self, kind: SpenderKind, budget: Budget | None, now: datetime) -> None:
+        """What the principal says of it now. Another period counts its use from now on."""
+        if kind != self.kind:
+            self.kind = kind
+            self.changed = True
         limit = None if budget is None else budget.limit_nano
         period = self.period if budget is None else budget.period
         if limit != self.budget_nano or period != self.period:

@@ -62,8 +62,7 @@ class ChargeUsage(msgspec.Struct, frozen=True):
             wanted.customers.add(record.account)
             if record.lease:
                 wanted.leases.add(record.lease)
-            if record.spender not in wanted.spenders:
-                wanted.spenders[record.spender] = (record.account, "key")
+            wanted.spenders.setdefault(record.spender, (record.account, "key"))
 
     def decide(self, books: Books) -> int:
         """Charge; a record that was charged before, or earlier in this batch, is passed over."""

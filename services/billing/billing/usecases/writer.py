@@ -29,10 +29,20 @@ class LedgerWriter:
     and since every operation knows itself by its ids, it then finds that it was done.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock, on_commit: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        on_commit: Callable[[], None],
+        *,
+        queue_limit: int = QUEUE_LIMIT,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._on_commit = on_commit
+        self._queue_limit = queue_limit
+        self._patience_s = patience_s
         self._queue: asyncio.Queue[_Pending | None] = asyncio.Queue()
         self._waiting = 0
         self._task: asyncio.Task[None] | None = None
@@ -58,7 +68,7 @@ class LedgerWriter:
         UnavailableError: the queue is full (nothing was done), or the database is away (the outcome is
         unknown: repeat with the same ids).
         """
-        if self._waiting >= QUEUE_LIMIT:
+        if self._waiting >= self._queue_limit:
             raise UnavailableError("Too much waits for the ledger.", retry_after_s=1)
         pending = _Pending(operation, asyncio.get_running_loop().create_future())
         self._waiting += operation.size
@@ -106,7 +116,7 @@ class LedgerWriter:
 
     async def _commit_patiently(self, batch: list["_Pending"]) -> None:
         loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + PATIENCE_S
+        deadline_s = loop.time() + self._patience_s
         attempt = 0
         while True:
             try:

@@ -56,6 +56,7 @@ class Billing:
         self._stack = stack
         self._signer = PrincipalSigner(KEYS)
         self.http: httpx.AsyncClient
+        self.apps: list[Litestar] = []
 
     async def start_replica(self, **settings: Any) -> None:
         """One more replica; `http` talks to the newest."""
@@ -77,6 +78,7 @@ class Billing:
             self.clock.now,
         )
         await self._stack.enter_async_context(_running(app))
+        self.apps.append(app)
         transport = httpx.ASGITransport(app=cast("Any", app))
         self.http = await self._stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url="http://billing")

@@ -80,11 +80,11 @@ _UPDATE_CUSTOMERS = text(
     " AS u (account, usage_sequence, billing_sequence, low, recalled_at) WHERE c.account = u.account"
 )
 _UPDATE_SPENDERS = text(
-    "UPDATE spenders s SET budget_nano = u.budget_nano, period = u.period, window_start = u.window_start,"
-    " used_nano = u.used_nano, held_nano = u.held_nano FROM unnest(CAST(:ids AS uuid[]),"
-    " CAST(:budgets AS bigint[]), CAST(:periods AS text[]), CAST(:windows AS timestamptz[]),"
-    " CAST(:used AS bigint[]), CAST(:held AS bigint[]))"
-    " AS u (id, budget_nano, period, window_start, used_nano, held_nano) WHERE s.id = u.id"
+    "UPDATE spenders s SET kind = u.kind, budget_nano = u.budget_nano, period = u.period,"
+    " window_start = u.window_start, used_nano = u.used_nano, held_nano = u.held_nano"
+    " FROM unnest(CAST(:ids AS uuid[]), CAST(:budgets AS bigint[]), CAST(:periods AS text[]),"
+    " CAST(:windows AS timestamptz[]), CAST(:used AS bigint[]), CAST(:held AS bigint[]),"
+    " CAST(:kinds AS text[])) AS u (id, budget_nano, period, window_start, used_nano, held_nano, kind) WHERE s.id = u.id"
 )
 _UPDATE_LEASES = text(
     "UPDATE leases l SET granted_nano = u.granted_nano, spent_nano = u.spent_nano,"
@@ -314,6 +314,7 @@ class PostgresLedgerSession:
                 "windows": [row.window_start for row in rows],
                 "used": [row.used_nano for row in rows],
                 "held": [row.held_nano for row in rows],
+                "kinds": [row.kind for row in rows],
             },
         )
 

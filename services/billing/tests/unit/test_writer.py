@@ -1,0 +1,145 @@
+"""The group-commit writer: one bad operation spoils nothing, a lost commit is repeated."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from billing.domain.books import Books, Operation, Wanted
+from billing.usecases.writer import LedgerWriter
+from common.contracts.errors import ConflictError, ServiceError, UnavailableError
+
+
+class LostError(Exception):
+    """The database went away."""
+
+
+class FakeLedger:
+    """Counts transactions; fails them as told."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.committed: list[str] = []
+        self.lose_commits = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["FakeLedger"]:
+        await self.gate.wait()
+        self.batches.append([])
+        yield self
+        if "cursed" in self.batches[-1]:
+            raise ValueError("a row the database refuses")
+        self.committed += [name for name in self.batches[-1] if name not in self.committed]
+        if self.lose_commits:
+            self.lose_commits -= 1
+            raise LostError
+
+    async def load(self, operations: Sequence[Operation], now: datetime) -> Books:
+        self.batches[-1] = [operation.name for operation in operations if isinstance(operation, Named)]
+        return Books(now)
+
+    async def save(self, books: Books) -> None:
+        pass
+
+    def is_transient(self, error: BaseException) -> bool:
+        return isinstance(error, LostError)
+
+
+class Named(msgspec.Struct, frozen=True):
+    """Answers its name, or is refused."""
+
+    name: str
+    size: int = 1
+
+    def want(self, wanted: Wanted) -> None:
+        pass
+
+    def decide(self, books: Books) -> str:  # noqa: ARG002  the protocol's
+        if self.name == "refused":
+            raise ConflictError("no")
+        return self.name
+
+
+@asynccontextmanager
+async def writing(
+    ledger: FakeLedger, notify: Callable[[], None] = lambda: None, **limits: Any
+) -> AsyncIterator[LedgerWriter]:
+    writer = LedgerWriter(ledger, lambda: datetime.now(UTC), notify, **limits)
+    await writer.start()
+    yield writer
+    await writer.stop()
+
+
+async def submit_all(writer: LedgerWriter, *names: str) -> list[Any]:
+    return await asyncio.gather(*(writer.submit(Named(name)) for name in names), return_exceptions=True)
+
+
+async def test_what_waits_is_committed_together_and_told_once() -> None:
+    ledger, told = FakeLedger(), []
+    async with writing(ledger, lambda: told.append(1)) as writer:
+        assert await submit_all(writer, "a", "b", "c") == ["a", "b", "c"]
+    assert ledger.batches == [["a", "b", "c"]]
+    assert told == [1]
+
+
+async def test_a_refusal_is_the_callers_own() -> None:
+    async with writing(FakeLedger()) as writer:
+        a, refused, b = await submit_all(writer, "a", "refused", "b")
+    assert (a, b) == ("a", "b")
+    assert isinstance(refused, ConflictError)
+
+
+async def test_an_operation_the_database_refuses_fails_alone() -> None:
+    ledger = FakeLedger()
+    async with writing(ledger) as writer:
+        a, cursed, b = await submit_all(writer, "a", "cursed", "b")
+    assert (a, b) == ("a", "b")
+    assert isinstance(cursed, ServiceError)
+    assert cursed.error_status == 500
+    assert ledger.committed == ["a", "b"]
+
+
+async def test_a_commit_of_unknown_outcome_is_repeated() -> None:
+    ledger = FakeLedger()
+    ledger.lose_commits = 3
+    async with writing(ledger) as writer:
+        assert await submit_all(writer, "a", "b") == ["a", "b"]
+    assert ledger.batches == [["a", "b"]] * 4
+
+
+async def test_patience_ends_and_the_callers_are_told() -> None:
+    ledger = FakeLedger()
+    ledger.lose_commits = 10**6
+    async with writing(ledger, patience_s=0.1) as writer:
+        outcome = (await submit_all(writer, "a"))[0]
+    assert isinstance(outcome, UnavailableError)
+
+
+async def test_a_caller_that_left_costs_no_work_and_harms_nobody() -> None:
+    ledger = FakeLedger()
+    ledger.gate.clear()
+    async with writing(ledger) as writer:
+        first = asyncio.create_task(writer.submit(Named("first")))
+        await asyncio.sleep(0)
+        gone = asyncio.create_task(writer.submit(Named("gone")))
+        last = asyncio.create_task(writer.submit(Named("last")))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        ledger.gate.set()
+        assert list(await asyncio.gather(first, last)) == ["first", "last"]
+    assert ledger.committed == ["first", "last"]
+
+
+async def test_a_full_queue_refuses_at_once() -> None:
+    ledger = FakeLedger()
+    async with writing(ledger, queue_limit=2) as writer:
+        outcomes = await submit_all(writer, "a", "b", "c", "d")
+    assert outcomes[:2] == ["a", "b"]
+    assert [type(outcome) for outcome in outcomes[2:]] == [UnavailableError] * 2
+    assert ledger.committed == ["a", "b"]
