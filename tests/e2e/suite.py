@@ -58,6 +58,7 @@ MODELS = (
     "sim-tokens-50+slow-chunks-50ms",
     "sim-tokens-200+slow-chunks-10ms",
     "sim-slow-first-byte-2s",
+    "sim-slow-first-byte-8s",
     "sim-slow-first-byte-1s",
     "sim-cut-after-5",
     "sim-error-frame-after-3",

@@ -135,7 +135,7 @@ async def test_of_100_parallel_requests_on_a_balance_for_10_exactly_10_are_serve
     stream: bool,  # noqa: FBT001
 ) -> None:
     person = suite.person(balance="0")
-    request = body("sim-slow-first-byte-2s", stream=stream, max_tokens=10_000)
+    request = body("sim-slow-first-byte-8s", stream=stream, max_tokens=10_000)
     headers = {"authorization": f"Bearer {person.key}"}
     async with httpx.AsyncClient(
         timeout=60, headers=headers, limits=httpx.Limits(max_connections=None)
@@ -148,7 +148,9 @@ async def test_of_100_parallel_requests_on_a_balance_for_10_exactly_10_are_serve
             *(client.post(f"{suite.base_url}/chat/completions", json=request) for _ in range(100))
         )
     statuses = sorted(answer.status_code for answer in answers)
-    assert statuses == [200] * 10 + [402] * 90
+    assert statuses == [200] * 10 + [402] * 90, [
+        answer.text[-300:] for answer in answers if answer.status_code == 200
+    ]
     await asyncio.to_thread(suite.wait_usage, person, 10)
     balance = await asyncio.to_thread(suite.wait_released, person)
     spent = sum(Decimal(record["cost"]) for record in suite.usage(person))
@@ -156,7 +158,7 @@ async def test_of_100_parallel_requests_on_a_balance_for_10_exactly_10_are_serve
 
 
 def test_the_last_cents_are_spendable_by_a_lone_stream(suite: RunningSuite) -> None:
-    person = suite.person(balance="0.00005")
+    person = suite.person(balance="0.0001")
     answer = httpx.post(
         f"{suite.base_url}/chat/completions",
         json=body("sim-tokens-200+slow-chunks-10ms", stream=True),
@@ -171,7 +173,7 @@ def test_the_last_cents_are_spendable_by_a_lone_stream(suite: RunningSuite) -> N
     assert record["outcome"] == "quota_exhausted"
     assert Decimal(record["cost"]) > 0
     balance = suite.wait_released(person)
-    assert 0 <= balance < Decimal("0.00005")
+    assert 0 <= balance < Decimal("0.0001")
 
 
 def test_a_key_budget_binds_whatever_the_wallet_holds(suite: RunningSuite) -> None:

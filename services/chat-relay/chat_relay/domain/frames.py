@@ -52,6 +52,7 @@ class ChatFrames:
         "_sampled",
         "_tail",
         "_tail_bytes",
+        "_textless",
         "_tokens_per_kib",
         "delivered_bytes",
         "done",
@@ -71,6 +72,7 @@ class ChatFrames:
         self._sampled = 0
         self._overhead_bytes = 0
         self._tokens_per_kib = 256
+        self._textless = 0
         self.frames = 0
         self.delivered_bytes = 0
         self.usage: Usage | None = None
@@ -145,11 +147,12 @@ class ChatFrames:
 
     def output_tokens(self) -> int:
         """Estimated tokens delivered: the bytes passed on, less the envelope of each frame as learnt from
-        the first frames and the last.
+        the first frames and the last. A frame with text is at least one token: OpenAI pads its frames
+        (`obfuscation`) so that their length says nothing of the text.
         """
         self._learn()
         text_bytes = max(0, self.delivered_bytes - self.frames * self._overhead_bytes)
-        return -(-text_bytes * self._tokens_per_kib // 1024)
+        return max(-(-text_bytes * self._tokens_per_kib // 1024), self.frames - self._textless)
 
     def _count(self, block: bytes, frames: int) -> None:
         self.frames += frames
@@ -218,6 +221,7 @@ class ChatFrames:
             return
         found = [frame_text(frame) for frame in frames]
         text_bytes = sum(size for _, size in found)
+        self._textless = sum(not size for _, size in found)
         self._overhead_bytes = (sum(len(block) for block in blocks) - text_bytes) // len(frames)
         if text_bytes:
             tokens = text_tokens("".join(text for text, _ in found))
