@@ -20,12 +20,13 @@ from chat_relay.adapters.postgres.channels import PostgresChannels
 from chat_relay.adapters.vault import KeyVault
 from chat_relay.consumers.channels import ChannelConsumer
 from chat_relay.consumers.leases import follow_recalls
+from chat_relay.domain.channels import Channel
 from chat_relay.domain.prices import Prices
 from chat_relay.domain.token_limits import TokenLimits
 from chat_relay.routes.channels import ChannelController
 from chat_relay.routes.front import Asgi, Front
 from chat_relay.settings import Settings
-from chat_relay.usecases.channels import Channels
+from chat_relay.usecases.channels import Channels, channels_from
 from chat_relay.usecases.exchanges import Ledgers
 from chat_relay.usecases.leases import Leases
 from chat_relay.usecases.models import Models
@@ -49,6 +50,7 @@ class ChatRelay:
         self.plugin = ServicePlugin("chat-relay", settings)
         self.signer = PrincipalSigner(settings.principal_keys)
         self.vault = KeyVault(settings.secret_key)
+        self.bootstrap_channels = _bootstrap_channels(settings.bootstrap)
         self.prices = Prices()
         self.channels: Channels | None = None
 
@@ -65,7 +67,7 @@ class ChatRelay:
             self.plugin.checks |= {"postgres": database.ping, "nats": bus.ping, "prices": self._check_prices}
             channels = Channels(PostgresChannels(database, self.vault), NatsChannelNotices(bus))
             self.channels = channels
-            await self._bootstrap(channels)
+            await channels.put_channels(self.bootstrap_channels)
             await channels.reload()
 
             upstream = HttpUpstream(
@@ -108,15 +110,6 @@ class ChatRelay:
             app.asgi_handler = cast("ASGIApp", front)
             yield
 
-    async def _bootstrap(self, channels: Channels) -> None:
-        if not self.settings.bootstrap:
-            return
-        path = Path(self.settings.bootstrap)
-        try:
-            await channels.apply_bootstrap(load_bootstrap(path).channels)
-        except InvalidRequestError as error:
-            raise BootstrapError(f"{path}: {error.message}") from None
-
     async def _check_prices(self) -> None:
         if not self.prices.loaded:
             raise UnavailableError("No price book yet.")
@@ -137,6 +130,16 @@ def create_app(settings: Settings) -> Litestar:
             title="Tollway channels", version="1", path="/api/openapi", render_plugins=[JsonRenderPlugin()]
         ),
     )
+
+
+def _bootstrap_channels(path: str) -> list[Channel]:
+    """The file's channels that are this service's; BootstrapError when one cannot be."""
+    if not path:
+        return []
+    try:
+        return channels_from(load_bootstrap(Path(path), secrets_of=("channels",)).channels)
+    except InvalidRequestError as error:
+        raise BootstrapError(f"{path}: {error.message}") from None
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -49,18 +49,19 @@ class Channels:
         await self._store.remove(name)
         await self._changed()
 
-    async def apply_bootstrap(self, specs: Iterable[ChannelSpec]) -> None:
-        """Make the file's channels be as the file says; others stay. Raises InvalidRequestError.
-
-        Kinds of other services are passed over.
-        """
-        ours = [check_channel(_from_spec(spec)) for spec in specs if spec.kind not in MEDIA_KINDS]
-        if ours and await self._store.put(ours):
+    async def put_channels(self, channels: Sequence[Channel]) -> None:
+        """Make these channels be exactly so; others stay."""
+        if channels and await self._store.put(channels):
             await self._changed()
 
     async def _changed(self) -> None:
         await self.reload()
         await self._notices.channels_changed()
+
+
+def channels_from(specs: Iterable[ChannelSpec]) -> list[Channel]:
+    """The bootstrap file's channels; kinds of other services are passed over. Raises InvalidRequestError."""
+    return [check_channel(_from_spec(spec)) for spec in specs if spec.kind not in MEDIA_KINDS]
 
 
 def _from_spec(spec: ChannelSpec) -> Channel:

@@ -33,6 +33,7 @@ from common.kit.ids import uuid7
 from common.kit.principal import PrincipalSigner
 from common.kit.rpc import RpcServer
 from common.kit.telemetry import Telemetry
+from common.testing.server_process import free_port
 
 __all__ = ["simulator"]
 
@@ -202,6 +203,64 @@ class RelayUnderTest:
         """One request of the default caller."""
         return await self.http.post(path, json=body, headers=self.headers())
 
+    async def open(self, body: dict[str, Any]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The same over a bare socket, for tests that leave or look at bytes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.settings.port)
+        data = msgspec.json.encode(body)
+        head = "".join(f"{name}: {value}\r\n" for name, value in self.headers().items())
+        writer.write(
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: relay\r\n{head}"
+            f"content-length: {len(data)}\r\n\r\n".encode()
+            + data
+        )
+        return reader, writer
+
+    async def last_upstream_request(self) -> dict[str, Any]:
+        """What the simulator saw last."""
+        answer = await self.http.get(f"{self.simulator_url}/_sim/requests?limit=1")
+        seen: dict[str, Any] = answer.json()[-1]
+        return seen
+
+
+class ScriptedUpstream:
+    """An upstream that answers every request with the bytes given, in pieces, and then closes or stays."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.stay = False
+        self.requests = 0
+        self.left = asyncio.Event()
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        await reader.readexactly(length)
+        self.requests += 1
+        for piece in self.pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.005)  # so that the pieces arrive one by one
+        if self.stay:
+            await reader.read()  # until the relay closes
+            self.left.set()
+        writer.close()
+
+    def stream(self, *events: bytes) -> None:
+        """Answer with an event stream of these bytes, delimited by the connection's end."""
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+        self.pieces = [head, *events]
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[ScriptedUpstream]:
+    """See ScriptedUpstream."""
+    scripted = ScriptedUpstream()
+    server = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
+    scripted.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    yield scripted
+    server.close()
+
 
 StartRelay = Callable[..., Awaitable[RelayUnderTest]]
 
@@ -222,7 +281,7 @@ async def start_relay(
         await rpc.start()
         await bus.subscribe("intake.usage.>", billing.on_usage)
         await bus.jetstream.create_key_value(KeyValueConfig(bucket=PRICES_BUCKET))
-        port, ops_port = _free_port(), _free_port()
+        port, ops_port = free_port(), free_port()
         settings = Settings(
             **{
                 "port": port,
@@ -271,12 +330,3 @@ async def relay(start_relay: StartRelay) -> RelayUnderTest:
     relay = await start_relay()
     await relay.add_channel()
     return relay
-
-
-def _free_port() -> int:
-    import socket  # noqa: PLC0415
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
