@@ -84,7 +84,8 @@ _UPDATE_SPENDERS = text(
     " window_start = u.window_start, used_nano = u.used_nano, held_nano = u.held_nano"
     " FROM unnest(CAST(:ids AS uuid[]), CAST(:budgets AS bigint[]), CAST(:periods AS text[]),"
     " CAST(:windows AS timestamptz[]), CAST(:used AS bigint[]), CAST(:held AS bigint[]),"
-    " CAST(:kinds AS text[])) AS u (id, budget_nano, period, window_start, used_nano, held_nano, kind) WHERE s.id = u.id"
+    " CAST(:kinds AS text[])) AS u (id, budget_nano, period, window_start, used_nano, held_nano, kind)"
+    " WHERE s.id = u.id"
 )
 _UPDATE_LEASES = text(
     "UPDATE leases l SET granted_nano = u.granted_nano, spent_nano = u.spent_nano,"
