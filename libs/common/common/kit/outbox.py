@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 import msgspec
@@ -103,9 +103,10 @@ async def prune_inbox(connection: AsyncConnection, days: int) -> None:
 class OutboxPublisher:
     """Publishes the outbox in order; a crash repeats events with the same id, which JetStream drops.
 
-    Each public stream is fed by one outbox only and is named by the first token of its subjects. So within
-    a batch every message names the one before it (`Nats-Expected-Last-Msg-Id`), and when one is lost with
-    the connection those behind it are refused instead of overtaking it.
+    Each public stream is fed by one outbox only and is named by the first token of its subjects. Its events
+    are stored as one atomic batch. When that is refused, because an earlier attempt whose answer was lost
+    stored some of them, they go one by one, each naming the one before it (`Nats-Expected-Last-Msg-Id`), so
+    that when one is lost with the connection those behind it are refused instead of overtaking it.
     """
 
     def __init__(self, database: Database, bus: Bus, source: str, batch: int = 1000) -> None:
@@ -153,11 +154,28 @@ class OutboxPublisher:
             OUTBOX_PENDING.set(len(rows))
             if not rows:
                 return 0
-            stored = await self._publish(rows)
+            stored = await self._publish_together(rows)
+            if len(stored) < len(rows):
+                done = set(stored)
+                stored += await self._publish([row for row in rows if row.position not in done])
             await connection.execute(_DELETE, {"positions": stored})
         EVENTS_PUBLISHED.inc(len(stored))
         OUTBOX_PENDING.dec(len(stored))
         return len(stored)
+
+    async def _publish_together(self, rows: Sequence[Row[Any]]) -> list[int]:
+        """The positions of the rows of those streams that took theirs as one batch."""
+        if not self._bus.client.is_connected:
+            raise UnavailableError("NATS is not connected.")
+        streams: dict[str, list[Row[Any]]] = {}
+        for row in rows:
+            streams.setdefault(row.subject.partition(".")[0], []).append(row)
+        stored: list[int] = []
+        for batch in streams.values():
+            messages = [(row.subject, self._headers(row), row.payload) for row in batch]
+            if await self._bus.publish_batch(messages):
+                stored += [row.position for row in batch]
+        return stored
 
     async def _publish(self, rows: Sequence[Row[Any]]) -> list[int]:
         """The positions of the rows that JetStream stored; the others are tried again."""
@@ -167,7 +185,7 @@ class OutboxPublisher:
         last_ids: dict[str, str] = {}
         try:
             for row in rows:
-                headers = self._headers(row.id, row.subject, row.sequence, row.created_at, row.traceparent)
+                headers = self._headers(row)
                 stream = row.subject.partition(".")[0]
                 if stream in last_ids:
                     headers["Nats-Expected-Last-Msg-Id"] = last_ids[stream]
@@ -185,21 +203,20 @@ class OutboxPublisher:
             _LOG.warning("outbox: %d of %d events not stored: %r", len(rows) - len(stored), len(rows), reason)
         return stored
 
-    def _headers(
-        self, event_id: object, subject: str, sequence: int, created_at: datetime, traceparent: str
-    ) -> dict[str, str]:
-        event_type, _, entity = subject.rpartition(".")
+    def _headers(self, row: Row[Any]) -> dict[str, str]:
+        event_id = str(row.id)
+        event_type, _, entity = row.subject.rpartition(".")
         headers = {
-            "Nats-Msg-Id": str(event_id),
+            "Nats-Msg-Id": event_id,
             "Content-Type": "application/json",
             "ce-specversion": "1.0",
-            "ce-id": str(event_id),
+            "ce-id": event_id,
             "ce-source": self._source,
             "ce-type": event_type,
             "ce-subject": entity,
-            "ce-time": created_at.astimezone(UTC).isoformat(),
-            "ce-sequence": f"{sequence:020d}",
+            "ce-time": row.created_at.astimezone(UTC).isoformat(),
+            "ce-sequence": f"{row.sequence:020d}",
         }
-        if traceparent:
-            headers["traceparent"] = traceparent
+        if row.traceparent:
+            headers["traceparent"] = row.traceparent
         return headers
