@@ -53,6 +53,7 @@ class ChatRelay:
         self.bootstrap_channels = _bootstrap_channels(settings.bootstrap)
         self.prices = Prices()
         self.channels: Channels | None = None
+        self.usage: UsagePublisher | None = None
 
     @asynccontextmanager
     async def run(self, app: Litestar) -> AsyncIterator[None]:
@@ -83,6 +84,7 @@ class ChatRelay:
                 NatsUsageSink(bus, settings.replica), settings.replica, settings.usage_buffer
             )
             stack.push_async_callback(usage.flush, settings.drain_s)
+            self.usage = usage
 
             consumer = ChannelConsumer(bus, channels, settings.channels_reload_s)
             await consumer.start()

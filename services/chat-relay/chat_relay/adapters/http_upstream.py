@@ -57,11 +57,11 @@ class HttpAnswer:
         try:
             return await self._response.content.readany()
         except aiohttp.SocketTimeoutError:
+            self.abort()
             raise UpstreamTimeoutError("The upstream fell silent in the middle of its answer.") from None
         except (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, OSError):
-            raise UpstreamGoneError(
-                "The connection to the upstream broke in the middle of its answer."
-            ) from None
+            self.abort()
+            raise UpstreamGoneError("The upstream broke off in the middle of its answer.") from None
 
     async def read_all(self, limit_bytes: int) -> bytes:
         """See `Answer.read_all`."""

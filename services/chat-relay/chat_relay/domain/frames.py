@@ -77,9 +77,9 @@ class ChatFrames:
         self.delivered_bytes = 0
         self.usage: Usage | None = None
         self.done = False
-        """`[DONE]` came; nothing after it counts."""
+        """`[DONE]` came; the caller feeds no more."""
         self.failed = False
-        """The upstream sent an error in band; it was passed on and nothing after it counts."""
+        """The upstream sent an error in band; it was passed on and the caller feeds no more."""
 
     def feed(self, data: bytes) -> bytes:
         """The bytes that may be delivered now. Raises UpstreamGoneError when the stream is no SSE of JSON,

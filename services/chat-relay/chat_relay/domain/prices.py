@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from common.contracts.errors import UnavailableError
 from common.contracts.prices import Price, PriceBook
 
 PICO_MICRO_PER_NANO = 1_000 * 1_000_000
@@ -52,5 +53,7 @@ class Prices:
         self.loaded = True
 
     def of(self, model: str) -> ModelPrice | None:
-        """The model's price, None when it has none."""
+        """The model's price, None when it has none; UnavailableError while there is no book to say so."""
+        if not self.loaded:
+            raise UnavailableError("The price book has not arrived yet.", retry_after_s=1)
         return self._models.get(model)

@@ -184,14 +184,15 @@ class Leases:
     async def _ask(self, purse: Purse, batch: list[Waiter]) -> bool:
         """One call and the dealing out of its grant; True when it is worth asking again in a moment."""
         lease = self._present_lease(purse)
+        resent = lease.pending is not None
         try:
             grant = await self._call(purse, lease, batch)
-        except (UnavailableError, DeadlineError):
-            self._deal(purse, lease, batch)
-            raise UnavailableError(
-                "Billing is away for the moment; nothing was charged.", retry_after_s=_RETRY_AFTER_S
-            ) from None
         except ServiceError as error:
+            if error.error_status >= 500:
+                self._deal(purse, lease, batch)
+                raise UnavailableError(
+                    "Billing is away for the moment; nothing was charged.", retry_after_s=_RETRY_AFTER_S
+                ) from None
             # The lease is unknown, expired or overtaken: what it had is billing's again.
             self._retire(purse, lease)
             if error.error_status == 409 and lease.sequence > 0:
@@ -202,7 +203,8 @@ class Leases:
         if left and len(batch) == 1 and not left[0].future.done():
             self._deal_part(purse, lease, left[0])
             left = [waiter for waiter in left if not waiter.future.done()]
-        return self._judge(purse, grant, left)
+        # An answer to an older question says nothing about these needs.
+        return self._judge(purse, grant, left, final=not resent and grant.reason not in {"", "recall"})
 
     def _present_lease(self, purse: Purse) -> Lease:
         lease = purse.lease
@@ -249,8 +251,10 @@ class Leases:
         for _ in range(_ASK_ATTEMPTS - 1):
             try:
                 return await self._billing.request_lease(request)
-            except DeadlineError:
-                continue  # the outcome is unknown: the same question has the same answer
+            except ServiceError as error:
+                if error.error_status != DeadlineError.status:
+                    raise
+                # The outcome is unknown, and the same question has the same answer.
         return await self._billing.request_lease(request)
 
     def _deal(self, purse: Purse, lease: Lease, batch: list[Waiter]) -> list[Waiter]:
@@ -274,11 +278,11 @@ class Leases:
             purse.forget(waiter)
             waiter.future.set_result(self._take(purse, lease, lease.free_nano))
 
-    def _judge(self, purse: Purse, grant: LeaseGrant, left: list[Waiter]) -> bool:
+    def _judge(self, purse: Purse, grant: LeaseGrant, left: list[Waiter], *, final: bool) -> bool:
         again = False
         for waiter in left:
             waiter.tries += 1
-            if grant.reason in {"", "recall"} and waiter.tries < _RECALL_ATTEMPTS:
+            if not final and waiter.tries < _RECALL_ATTEMPTS:
                 again = True
                 continue
             purse.refuse([waiter], shortage(waiter, grant))
@@ -340,9 +344,10 @@ class Leases:
         for attempt in range(_CLOSE_ATTEMPTS):
             try:
                 await self._billing.close_lease(call)
-            except (UnavailableError, DeadlineError):
-                await asyncio.sleep(0.2 * 2**attempt)  # billing is away; it expires the lease if it stays so
             except ServiceError as error:
+                if error.error_status >= 500:  # billing is away; it expires the lease if it stays so
+                    await asyncio.sleep(0.2 * 2**attempt)
+                    continue
                 _LOG.info("lease %s was not there to close: %s", call.lease, error.error_code)
                 return
             else:

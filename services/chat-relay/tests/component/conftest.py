@@ -272,7 +272,7 @@ async def start_relay(
     """`await start_relay(**settings)`; everything it opened is closed at the end."""
     stops: list[Callable[[], Awaitable[None]]] = []
 
-    async def start(url: str = nats_url, **fields: Any) -> RelayUnderTest:
+    async def start(url: str = nats_url, *, prices: bool = True, **fields: Any) -> RelayUnderTest:
         bus = await Bus.connect(url, "test")
         billing = FakeBilling()
         rpc = RpcServer(bus, "billing", Telemetry("test", "r", "", 0))
@@ -286,7 +286,7 @@ async def start_relay(
             **{
                 "port": port,
                 "ops_port": ops_port,
-                "database_url": await database("chat-relay"),
+                "database_url": fields.get("database_url") or await database("chat-relay"),
                 "nats_url": url,
                 "principal_keys": KEYS,
                 "secret_key": "a secret of sixteen bytes or more",
@@ -306,7 +306,8 @@ async def start_relay(
                 await asyncio.sleep(0.01)  # uvicorn tells nobody when it listens
         relay = RelayUnderTest(settings, billing, bus, simulator)
         relay._parts = app.state.relay  # type: ignore[attr-defined]
-        await relay.put_prices()
+        if prices:
+            await relay.put_prices()
 
         async def stop() -> None:
             await relay.http.aclose()
