@@ -26,7 +26,7 @@ def _service(name: str, *, publishes: Subjects = (), hears: Subjects = ()) -> Na
     """`publishes`: its events, notices and calls; `hears`: core subjects besides its own RPC methods."""
     return NatsPermissions(
         publish=(*_JETSTREAM, *publishes),
-        subscribe=("_INBOX.>", "$SRV.>", f"rpc.{name}.>", *hears),
+        subscribe=(f"_INBOX_{name}.>", "$SRV.>", f"rpc.{name}.>", *hears),
         allow_responses=True,
     )
 

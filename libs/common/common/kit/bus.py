@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from urllib.parse import urlsplit
 
 import msgspec
 import nats
@@ -50,6 +51,7 @@ class Bus:
                 client = await nats.connect(
                     url,
                     name=name,
+                    inbox_prefix=_inbox_prefix(url),
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=0.2,
                     ping_interval=5,
@@ -177,3 +179,9 @@ async def _until_done(callback: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(_RETRY_S)
         else:
             return
+
+
+def _inbox_prefix(url: str) -> str:
+    # Each user hears replies on inboxes of its own, so that permissions can keep them from the others.
+    user = urlsplit(url).username
+    return f"_INBOX_{user}" if user else "_INBOX"
