@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import msgspec
@@ -55,6 +56,7 @@ class DurableConsumer(Generic[T]):
         self._batch = batch
         self._ack_wait_s = ack_wait_s
         self._task: asyncio.Task[None] | None = None
+        self._subscription: JetStreamContext.PullSubscription | None = None
 
     async def start(self) -> None:
         """Declare the consumer and begin to pull."""
@@ -68,6 +70,7 @@ class DurableConsumer(Generic[T]):
         subscription = await self._bus.jetstream.pull_subscribe(
             self._subject, durable=self._durable, stream=self._stream.name, config=config
         )
+        self._subscription = subscription
         self._task = asyncio.create_task(self._run(subscription), name=f"consumer-{self._durable}")
 
     async def stop(self) -> None:
@@ -75,6 +78,10 @@ class DurableConsumer(Generic[T]):
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._subscription is not None:
+            # nats-py's drain waits for ever for the notices a pull subscription was sent between fetches.
+            with suppress(NatsError, OSError):
+                await self._subscription.unsubscribe()
 
     async def pending(self) -> int:
         """Messages not yet applied: waiting plus delivered and unacknowledged."""
