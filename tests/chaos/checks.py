@@ -25,7 +25,7 @@ frame has besides its text is learnt from the first frames.
 """
 ESTIMATED_INPUT = 4 + (len(PROMPT) + 3) // 4
 """Its count for the workload's prompt: 4 for the message and one for each 4 ASCII characters."""
-SWEEP_S = 1.5
+SWEEP_S = 2.5
 """Billing looks for expired leases this often, with a margin for a busy machine."""
 REDELIVERY_S = 6.0
 """What billing had fetched when it was killed, or could not acknowledge, JetStream hands out again after this
