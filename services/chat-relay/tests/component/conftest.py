@@ -11,7 +11,6 @@ import pytest
 import uvicorn
 from nats.aio.msg import Msg
 from nats.js.api import KeyValueConfig
-from simulators.fixtures import simulator
 
 from chat_relay.app import create_app
 from chat_relay.settings import Settings
@@ -34,6 +33,7 @@ from common.kit.principal import PrincipalSigner
 from common.kit.rpc import RpcServer
 from common.kit.telemetry import Telemetry
 from common.testing.server_process import free_port
+from simulators.fixtures import simulator
 
 __all__ = ["simulator"]
 
@@ -131,6 +131,7 @@ class RelayUnderTest:
         self.http = httpx.AsyncClient(base_url=self.url, timeout=30)
         self.account = uuid7()
         self.spender = uuid7()
+        self.parts: Any = None  # the composition root of the running service
 
     def headers(self, **fields: Any) -> dict[str, str]:
         """Headers of a caller; `fields` of the principal."""
@@ -180,20 +181,18 @@ class RelayUnderTest:
             for model in {*MODELS, *models}
         )
         await bucket.put(PRICES_KEY, msgspec.msgpack.encode(PriceBook(version, prices)))
-        relay_prices = self.parts.prices
-        async with asyncio.timeout(5):
-            while relay_prices.version != version:
-                await asyncio.sleep(0.005)  # the watch tells nobody when it has loaded
+        await self.eventually(lambda: self.parts.prices.version == version)
+
+    async def eventually(self, condition: Callable[[], bool], timeout_s: float = 10) -> None:
+        """Wait for what tells nobody when it happens."""
+        async with asyncio.timeout(timeout_s):
+            while not condition():  # noqa: ASYNC110  there is no event to wait for
+                await asyncio.sleep(0.005)
 
     async def recall(self, account: str) -> None:
         """Billing's recall."""
         event = LeaseRecalled(uuid7(), 1, account)
         await self.bus.client.publish(f"billing.lease.recalled.v1.{account}", msgspec.json.encode(event))
-
-    @property
-    def parts(self) -> Any:
-        """The composition root of the running service."""
-        return self._parts
 
     def chat(self, model: str = "gpt-4o-mini", text: str = "hello there", **fields: Any) -> dict[str, Any]:
         """A chat body."""
@@ -230,6 +229,8 @@ class ScriptedUpstream:
         self.stay = False
         self.requests = 0
         self.left = asyncio.Event()
+        self.release = asyncio.Event()
+        self.release.set()
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -237,6 +238,7 @@ class ScriptedUpstream:
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         await reader.readexactly(length)
         self.requests += 1
+        await self.release.wait()
         for piece in self.pieces:
             writer.write(piece)
             await writer.drain()
@@ -245,6 +247,11 @@ class ScriptedUpstream:
             await reader.read()  # until the relay closes
             self.left.set()
         writer.close()
+
+    def json(self, body: bytes) -> None:
+        """Answer with a JSON document."""
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n" % len(body)
+        self.pieces = [head + b"connection: close\r\n\r\n" + body]
 
     def stream(self, *events: bytes) -> None:
         """Answer with an event stream of these bytes, delimited by the connection's end."""
@@ -269,7 +276,7 @@ StartRelay = Callable[..., Awaitable[RelayUnderTest]]
 async def start_relay(
     database: Callable[[str], Awaitable[str]], nats_url: str, simulator: str
 ) -> AsyncIterator[StartRelay]:
-    """`await start_relay(**settings)`; everything it opened is closed at the end."""
+    """Starts relays with these settings; everything is closed at the end."""
     stops: list[Callable[[], Awaitable[None]]] = []
 
     async def start(url: str = nats_url, *, prices: bool = True, **fields: Any) -> RelayUnderTest:
@@ -305,7 +312,7 @@ async def start_relay(
                 assert not serving.done(), serving
                 await asyncio.sleep(0.01)  # uvicorn tells nobody when it listens
         relay = RelayUnderTest(settings, billing, bus, simulator)
-        relay._parts = app.state.relay  # type: ignore[attr-defined]
+        relay.parts = app.state.relay
         if prices:
             await relay.put_prices()
 
@@ -316,7 +323,6 @@ async def start_relay(
             await rpc.stop()
             await bus.close()
 
-        relay.stop = stop  # type: ignore[attr-defined]
         stops.append(stop)
         return relay
 

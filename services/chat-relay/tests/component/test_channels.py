@@ -1,6 +1,5 @@
 """/api/channels, the table behind it, and the bootstrap file."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +90,7 @@ async def test_another_replica_hears_of_a_change(start_relay: Any) -> None:
     first = await start_relay()
     second = await start_relay(database_url=first.settings.database_url, channels_reload_s=600)
     await first.add_channel()
-    async with asyncio.timeout(3):
-        while not second.parts.channels.table.serves("gpt-4o-mini", "default"):
-            await asyncio.sleep(0.01)  # the notice travels
+    await second.eventually(lambda: second.parts.channels.table.serves("gpt-4o-mini", "default"), 3)
     answer = await second.post(second.chat())
     assert answer.status_code == 200
 
@@ -105,7 +102,8 @@ async def test_the_bootstrap_file_wins_on_its_names_and_applying_it_twice_change
     path.write_text(
         '[[channels]]\nname = "filed"\nkind = "openai"\nbase_url = "https://api.example.com/v1"\n'
         'api_key = "sk-filed-123456"\nmodels = ["m"]\nmodel_map = { m = "m-2" }\n'
-        '[[channels]]\nname = "art"\nkind = "midjourney"\nbase_url = "https://mj.example.com"\nmodels = ["mj"]\n'
+        '[[channels]]\nname = "art"\nkind = "midjourney"\nbase_url = "https://mj.example.com"\n'
+        'models = ["mj"]\n'
     )
     first = await start_relay(bootstrap=str(path))
     await first.add_channel("mine")
@@ -120,7 +118,7 @@ async def test_the_bootstrap_file_wins_on_its_names_and_applying_it_twice_change
     assert len(await connection.fetch(rows)) == 1
     assert await connection.fetch(rows) != before
     await connection.close()
-    status, page = await call(second, "GET", "/api/channels")
+    _, page = await call(second, "GET", "/api/channels")
     assert [view["name"] for view in page["data"]] == ["filed", "mine"]
 
 

@@ -18,14 +18,25 @@ async def free_input(relay: Any, model: str = "gpt-4o-mini", **fields: Any) -> N
     await relay.put_prices(model, unit_pico={"output": 600_000}, **fields)
 
 
-async def test_a_balance_that_covers_ten_holds_serves_ten_of_a_hundred_at_once(relay: Any) -> None:
-    await relay.serve_model("sim-slow-first-byte-500ms")
-    await free_input(relay, "sim-slow-first-byte-500ms")
+async def test_a_balance_that_covers_ten_holds_serves_ten_of_a_hundred_at_once(
+    relay: Any, upstream: Any
+) -> None:
+    upstream.json(b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}')
+    upstream.release.clear()
+    await relay.add_channel("scripted", base_url=upstream.url, priority=1)
+    await free_input(relay)
     relay.billing.wallets[relay.account] = 10 * HOLD_NANO + HOLD_NANO // 2
-    body = relay.chat("sim-slow-first-byte-500ms", max_tokens=100)
-    answers = await asyncio.gather(*(relay.post(body) for _ in range(100)))
-    refused = [answer for answer in answers if answer.status_code == 402]
-    assert len(answers) - len(refused) == 10
+    calls = [asyncio.create_task(relay.post(relay.chat(max_tokens=100))) for _ in range(100)]
+    refused = []
+    for done in asyncio.as_completed(calls):
+        refused.append(await done)
+        if len(refused) == 90:
+            break
+    assert {answer.status_code for answer in refused} == {402}
+    assert upstream.requests == 10
+    upstream.release.set()
+    answers = await asyncio.gather(*calls)
+    assert sum(answer.status_code == 200 for answer in answers) == 10
     error = refused[0].json()["error"]
     assert error["code"] == error["type"] == "insufficient_quota"
     assert "$0.00006" in error["message"]

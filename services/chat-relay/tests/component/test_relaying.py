@@ -24,7 +24,8 @@ async def post_bytes(relay: Any, body: bytes, **headers: str) -> httpx.Response:
 
 
 async def test_a_json_request_passes_byte_for_byte_both_ways(relay: Any) -> None:
-    body = b'{ "model" : "gpt-4o-mini",\n"messages":[{"role":"user","content":"h\\u00e9 \xe4\xb8\xad"}],"x":1.50e2}'
+    body = b'{ "model" : "gpt-4o-mini",\n"messages":[{"role":"user","content":"h\\u00e9 \xe4\xb8\xad"}],'
+    body += b'"x":1.50e2}'
     answer = await post_bytes(relay, body)
     assert answer.status_code == 200
     seen = await relay.last_upstream_request()
@@ -39,7 +40,8 @@ async def test_a_json_request_passes_byte_for_byte_both_ways(relay: Any) -> None
 async def test_a_mapped_model_is_the_only_difference(relay: Any) -> None:
     await relay.put_prices("gpt-big")
     await relay.add_channel("mapped", models=["gpt-big"], model_map={"gpt-big": "gpt-4o-mini"})
-    body = b'{"messages":[{"role":"user","content":"gpt-big"}], "model":  "gpt-big" ,"metadata":{"model":"gpt-big"}}'
+    body = b'{"messages":[{"role":"user","content":"gpt-big"}], "model":  "gpt-big" ,'
+    body += b'"metadata":{"model":"gpt-big"}}'
     await post_bytes(relay, body)
     seen = await relay.last_upstream_request()
     assert sent_body(seen) == body.replace(b'  "gpt-big" ', b'  "gpt-4o-mini" ')

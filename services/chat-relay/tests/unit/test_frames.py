@@ -1,6 +1,7 @@
 """A stream's frames, however they arrive."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -23,7 +24,7 @@ STREAM = b"".join(chunk(text) for text in TEXTS) + chunk("", "stop") + USAGE + D
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
     bounds = sorted({0, len(data), *(cut % len(data) for cut in cuts)})
-    return [data[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(bounds)]
 
 
 def fed(frames: ChatFrames, pieces: list[bytes]) -> bytes:

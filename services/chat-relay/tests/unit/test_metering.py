@@ -39,8 +39,10 @@ def usage(text: str) -> dict[str, int]:
         ('{"prompt_tokens":10}', {"call": 1, "input": 10}),
         ('{"prompt_tokens":10,"completion_tokens":5}', {"call": 1, "input": 10, "output": 5}),
         (
-            '{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":3},'
-            '"completion_tokens_details":{"reasoning_tokens":2,"audio_tokens":1}}',
+            (
+                '{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":3},'
+                '"completion_tokens_details":{"reasoning_tokens":2,"audio_tokens":1}}'
+            ),
             {
                 "call": 1,
                 "input": 3,
@@ -58,8 +60,10 @@ def usage(text: str) -> dict[str, int]:
         ),
         ('{"prompt_tokens":-5,"completion_tokens":-1}', {"call": 1, "input": 0}),
         (
-            '{"prompt_tokens":3,"completion_tokens":4,"total_tokens":12,'
-            '"completion_tokens_details":{"reasoning_tokens":5}}',
+            (
+                '{"prompt_tokens":3,"completion_tokens":4,"total_tokens":12,'
+                '"completion_tokens_details":{"reasoning_tokens":5}}'
+            ),
             {"call": 1, "input": 3, "output": 4, "reasoning": 5},
         ),
     ],
