@@ -22,7 +22,7 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     oauth_url: str = ""
     """Base URL of oauth."""
     service_connections: int = 4096
-    """Most connections to the services behind, all together; more requests wait up to 2 s, then 503."""
+    """Most requests to the services at a time, over all of them; more wait up to 2 s, then 503."""
     trusted_proxies: str = ""
     """Addresses or CIDR blocks, comma-separated, whose X-Forwarded-For is believed."""
     generated_keys_file: str = ""

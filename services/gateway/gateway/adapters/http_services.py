@@ -1,125 +1,127 @@
-"""The services behind the gateway over HTTP: aiohttp's client, the cheapest one measured, on the hot path."""
+"""The services behind the gateway: where they are, and the connections kept alive to them."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from functools import lru_cache
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Self
-
-import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
+from urllib.parse import urlsplit
 
 from common.contracts.errors import UnavailableError, UpstreamError
 from common.contracts.routes import Service
+from gateway.adapters.http_connection import ServiceConnection
 from gateway.domain.errors import AnswerCutError
 
 _CONNECT_TIMEOUT_S = 2.0
 _KEEPALIVE_S = 30.0  # below the services' own 75 s, so that no request meets a connection being closed
-_READ_BUFFER_BYTES = 32 * 1024
 
 
-class _ForwardedRequest(aiohttp.ClientRequest):
-    """Has the client's headers and none of the library's own; skipping those one by one costs 10 us."""
+class _Address:
+    """One service: its parts of the URL and its idle connections, the last used first."""
 
-    _skip_auto_headers = CIMultiDict({"Content-Type": None})
-
-    def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
-        """Adds nothing."""
-
-
-class HttpAnswer:
-    """An aiohttp response as the Answer port."""
-
-    __slots__ = ("_content", "_response", "headers", "status")
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self._content = response.content
-        self.status = response.status
-        self.headers: Sequence[tuple[bytes, bytes]] = response.raw_headers
-
-    @property
-    def at_end(self) -> bool:
-        """Complete and handed out."""
-        return self._content.at_eof() and self._content.exception() is None
-
-    def ready(self) -> bytes:
-        """What has arrived; raises AnswerCutError."""
-        try:
-            return self._content.read_nowait(-1)
-        except (aiohttp.ClientError, OSError) as error:
-            raise AnswerCutError(str(error) or repr(error)) from None
-
-    async def next(self) -> bytes:
-        """What arrives next, empty at the end; raises AnswerCutError."""
-        try:
-            return await self._content.readany()
-        except (aiohttp.ClientError, OSError) as error:
-            raise AnswerCutError(str(error) or repr(error)) from None
-
-    def close(self) -> None:
-        """Drop the connection unless the answer is complete."""
-        self._response.close()
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.tls = parts.scheme == "https"
+        self.host = parts.hostname or ""
+        self.port = parts.port or (443 if self.tls else 80)
+        self.authority = parts.netloc.encode()
+        self.path = parts.path.rstrip("/").encode()
+        self.idle: list[ServiceConnection] = []
 
 
 class HttpServices:
-    """Connections to the services, kept alive and shared by all requests; use it as a context manager.
+    """Sends requests to the services; use it as a context manager.
 
-    `urls` are base URLs; a service that has none is unavailable. `connections` bounds them all together.
+    `urls` are base URLs; a service that has none is unavailable. At most `concurrency` requests run at a time
+    over all services; more wait up to 2 s.
     """
 
-    def __init__(self, urls: Mapping[Service, str], connections: int) -> None:
-        self._urls = {service: url.rstrip("/") for service, url in urls.items() if url}
-        self._connections = connections
-        self._session: aiohttp.ClientSession | None = None
-        self._url = lru_cache(1024)(self._build_url)
+    def __init__(self, urls: Mapping[Service, str], concurrency: int) -> None:
+        self._addresses = {service: _Address(url) for service, url in urls.items() if url}
+        self._places = asyncio.Semaphore(concurrency)
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._connections, keepalive_timeout=_KEEPALIVE_S, ttl_dns_cache=10
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            request_class=_ForwardedRequest,
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT_S),
-            read_bufsize=_READ_BUFFER_BYTES,
-            max_line_size=64 * 1024,
-            max_field_size=64 * 1024,
-        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for address in self._addresses.values():
+            while address.idle:
+                address.idle.pop().abandon()
 
     async def send(
         self,
         service: Service,
         method: str,
-        target: str,
-        headers: list[tuple[str, str]],
-        body: bytes | AsyncIterator[bytes] | None,
-    ) -> HttpAnswer:
+        target: bytes,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes | AsyncIterator[bytes],
+        length: bytes | None,
+    ) -> ServiceConnection:
         """See the Services port."""
-        if self._session is None or service not in self._urls:
+        address = self._addresses.get(service)
+        if address is None:
             raise UnavailableError(f"This installation has no {service} service.")
+        parts = [method.encode(), b" ", address.path, target, b" HTTP/1.1\r\nhost: ", address.authority]
+        for name, value in headers:
+            parts += (b"\r\n", name, b": ", value)
+        chunked = False
+        if isinstance(body, bytes):
+            if body or length is not None:
+                parts.append(b"\r\ncontent-length: %d" % len(body))
+        elif length is not None:
+            parts += (b"\r\ncontent-length: ", length)
+        else:
+            chunked = True
+            parts.append(b"\r\ntransfer-encoding: chunked")
+        parts.append(b"\r\n\r\n")
+        connection = await self._take(service, address)
         try:
-            response = await self._session.request(
-                method,
-                self._url(service, target),
-                headers=CIMultiDict(headers),
-                data=body,
-                allow_redirects=False,
+            return await connection.exchange(
+                b"".join(parts), body, chunked=chunked, bodiless=method == "HEAD"
             )
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise UnavailableError(f"The {service} service is away.", retry_after_s=1) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except AnswerCutError as error:
+            connection.close()
             raise UpstreamError(f"The {service} service went away before it answered.") from error
-        return HttpAnswer(response)
+        except BaseException:
+            connection.close()
+            raise
 
-    def _build_url(self, service: Service, target: str) -> URL:
-        # Encoded: the path goes on as the client wrote it, dots, slashes and escapes included.
-        return URL(self._urls[service] + target, encoded=True)
+    async def _take(self, service: Service, address: _Address) -> ServiceConnection:
+        """A connection that carries nothing, and a place for the exchange, given back at its `close`."""
+        try:
+            if self._places.locked():
+                async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                    await self._places.acquire()
+            else:
+                await self._places.acquire()
+        except TimeoutError:
+            raise UnavailableError("Too many requests are under way.", retry_after_s=1) from None
+        oldest_s = time.monotonic() - _KEEPALIVE_S
+        while address.idle:
+            connection = address.idle.pop()
+            if connection.reusable and connection.idle_since_s > oldest_s:
+                return connection
+            connection.abandon()
+        try:
+            return await self._connect(address)
+        except (OSError, TimeoutError) as error:
+            self._places.release()
+            raise UnavailableError(f"The {service} service is away.", retry_after_s=1) from error
+        except BaseException:
+            self._places.release()
+            raise
+
+    async def _connect(self, address: _Address) -> ServiceConnection:
+        def give_back(connection: ServiceConnection) -> None:
+            self._places.release()
+            if connection.reusable:
+                connection.idle_since_s = time.monotonic()
+                address.idle.append(connection)
+
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: ServiceConnection(give_back), address.host, address.port, ssl=address.tls or None
+            )
+        return connection

@@ -43,15 +43,18 @@ _NOT_FORWARDED = (
     b"sec-websocket-version",
     b"sec-websocket-extensions",
 )
-_DROP, _CONNECTION, _REQUEST_ID, _ADDRESS, _CREDENTIAL = range(5)
+_DROP, _CONNECTION, _LENGTH, _REQUEST_ID, _ADDRESS, _CREDENTIAL = range(6)
 _ACTIONS = (
     dict.fromkeys(_HOP_BY_HOP, _DROP)
     | dict.fromkeys(_NOT_FORWARDED, _DROP)
-    | {b"connection": _CONNECTION, b"x-request-id": _REQUEST_ID, b"x-forwarded-for": _ADDRESS}
+    | {
+        b"connection": _CONNECTION,
+        b"content-length": _LENGTH,
+        b"x-request-id": _REQUEST_ID,
+        b"x-forwarded-for": _ADDRESS,
+    }
     | {name: _CREDENTIAL + rank for rank, name in enumerate(CREDENTIAL_HEADERS)}
 )
-_MAX_KNOWN_NAMES = 512
-_known_names: dict[bytes, str] = {}  # names seen and found fit to forward; the loop over headers is hot
 _ORDINARY_CONNECTION = frozenset((b"keep-alive", b"close", b"upgrade", b""))
 _NOT_RETURNED = _HOP_BY_HOP | {b"date", b"server", b"x-request-id"}
 
@@ -59,16 +62,17 @@ _NOT_RETURNED = _HOP_BY_HOP | {b"date", b"server", b"x-request-id"}
 class Inbound(msgspec.Struct):
     """What one pass over a request's headers finds.
 
-    `forward` are the headers to send on, `key` the best credential, `request_id` the client's when it is a
-    sane token, `forwarded_for` the raw X-Forwarded-For values in order.
+    `forward` are the headers to send on, `length` the Content-Length, `key` the best credential, `request_id`
+    the client's when it is a sane token, `forwarded_for` the raw X-Forwarded-For values in order.
     """
 
-    forward: list[tuple[str, str]]
+    forward: list[tuple[bytes, bytes]]
+    length: bytes | None = None
     key: str | None = None
     request_id: str | None = None
     forwarded_for: list[str] = []
 
-    def header(self, name: str) -> str | None:
+    def header(self, name: bytes) -> bytes | None:
         """The first value of a forwarded header, by its lower-case name."""
         for known, value in self.forward:
             if known == name:
@@ -80,16 +84,13 @@ def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> Inbound:
     """One pass over ASGI request headers (lower-case names)."""
     inbound = Inbound([])
     forward = inbound.forward
-    special: RawHeaders = ()
+    special = []
     for pair in headers:
-        name, value = pair
-        known = _known_names.get(name)
-        if known is not None:
-            forward.append((known, _text(value)))
-        elif name in _ACTIONS:
-            special = (*special, pair)
+        name = pair[0]
+        if name in _ACTIONS:
+            special.append(pair)
         elif not (name.startswith(RESERVED_PREFIX) or (b"_" in name and _imitates(name))):
-            forward.append((_know(name), _text(value)))
+            forward.append(pair)
     if special:
         _read_special(inbound, special)
     return inbound
@@ -101,17 +102,19 @@ def _read_special(inbound: Inbound, headers: RawHeaders) -> None:
     for name, value in headers:
         action = _ACTIONS[name]
         if action >= _CREDENTIAL:
-            if action < best and (key := key_of_header(name, _text(value))):
+            if action < best and (key := key_of_header(name, value.decode("latin-1"))):
                 inbound.key, best = key, action
         elif action == _CONNECTION:
             named |= {token.strip().lower() for token in value.split(b",")} - _ORDINARY_CONNECTION
+        elif action == _LENGTH:
+            inbound.length = value
         elif action == _REQUEST_ID:
-            text = _text(value)
+            text = value.decode("latin-1")
             inbound.request_id = text if is_request_id(text) else None
         elif action == _ADDRESS:
-            inbound.forwarded_for.append(_text(value))
+            inbound.forwarded_for.append(value.decode("latin-1"))
     if named:
-        inbound.forward = [pair for pair in inbound.forward if pair[0].encode("latin-1") not in named]
+        inbound.forward = [pair for pair in inbound.forward if pair[0] not in named]
 
 
 def returned_headers(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
@@ -127,22 +130,7 @@ def returned_headers(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
     return kept
 
 
-def _know(name: bytes) -> str:
-    text = name.decode("latin-1")
-    if len(_known_names) < _MAX_KNOWN_NAMES:
-        _known_names[name] = text
-    return text
-
-
 def _imitates(name: bytes) -> bool:
     """Whether a name with underscores reads as one that is not forwarded once `_` is taken for `-`."""
     dashed = name.replace(b"_", b"-")
     return dashed.startswith(RESERVED_PREFIX) or dashed in _ACTIONS
-
-
-def _text(value: bytes) -> str:
-    """As the HTTP client will encode it again: UTF-8, so that valid UTF-8 passes byte for byte."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")

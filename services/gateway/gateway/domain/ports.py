@@ -31,13 +31,13 @@ class Answer(Protocol):
         """Whether every byte was handed out and the answer is complete."""
 
     def ready(self) -> bytes:
-        """What has arrived, without waiting; may be empty. Raises AnswerCutError."""
+        """What has arrived, without waiting; may be empty."""
 
     async def next(self) -> bytes:
         """What arrives next; empty at the end. Raises AnswerCutError when the service is gone before it."""
 
     def close(self) -> None:
-        """Drop the connection if the answer is not complete: the service sees its caller leave."""
+        """End the exchange; if the answer is not complete, the service sees its caller leave."""
 
 
 @runtime_checkable
@@ -48,11 +48,14 @@ class Services(Protocol):
         self,
         service: Service,
         method: str,
-        target: str,
-        headers: list[tuple[str, str]],
-        body: bytes | AsyncIterator[bytes] | None,
+        target: bytes,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes | AsyncIterator[bytes],
+        length: bytes | None,
     ) -> Answer:
-        """Send a request to the path and query `target`, as written, and return when its headers are here.
+        """Send a request to the path and query `target`, as written; returns with the answer's headers.
+
+        `length` is the Content-Length the client sent, None when it sent none.
 
         Raises UnavailableError when nobody is there (nothing was done), UpstreamError when the service went
         away before it answered (what it did is unknown).

@@ -33,7 +33,6 @@ from gateway.routes.proxy import Forwarding, forward
 from gateway.usecases.authentication import Authenticator
 
 _LOG = logging.getLogger(__name__)
-_PRINCIPAL = PRINCIPAL_HEADER.decode()
 _WELCOME = b'{"name":"Tollway","api":"/v1"}'
 
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -53,7 +52,7 @@ class Exchange(msgspec.Struct):
     def protocol(self) -> Protocol:
         """In whose shape errors are told; Anthropic's clients share OpenAI's paths and say who they are."""
         protocol = self.route.protocol if self.route else "openai"
-        if protocol == "openai" and self.inbound.header("anthropic-version"):
+        if protocol == "openai" and self.inbound.header(b"anthropic-version"):
             return "anthropic"
         return protocol
 
@@ -104,8 +103,8 @@ class Front:
         finally:
             self._in_flight -= 1
             self._metrics.observe(label, exchange.status or 500, time.perf_counter() - started_s)
-            if exchange.status >= 500:
-                _LOG.info("%s %s answered %d", scope["method"], label, exchange.status)
+            level = logging.INFO if exchange.status >= 500 else logging.DEBUG
+            _LOG.log(level, "%s %s answered %d", scope["method"], label, exchange.status)
 
     async def _answer(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         try:
@@ -128,16 +127,19 @@ class Front:
     async def _serve_traced(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         route = exchange.route.path if exchange.route else "unmatched"
         method = exchange.scope["method"]
+        parent = exchange.inbound.header(b"traceparent")
         with self._telemetry.span(
             f"{method} {route}",
             SpanKind.SERVER,
-            exchange.inbound.header("traceparent"),
+            None if parent is None else parent.decode("latin-1"),
             **{"http.request.method": method, "http.route": route, "tollway.request_id": exchange.request_id},
         ) as span:
             carrier: dict[str, str] = {}
             inject(carrier)
-            kept = [pair for pair in exchange.inbound.forward if pair[0] not in carrier]
-            exchange.inbound.forward = kept + list(carrier.items())
+            ours = [(name.encode(), value.encode()) for name, value in carrier.items()]
+            names = {name for name, _ in ours}
+            kept = [pair for pair in exchange.inbound.forward if pair[0] not in names]
+            exchange.inbound.forward = kept + ours
             await self._serve(exchange, receive, send)
             span.set_attribute("http.response.status_code", exchange.status)
 
@@ -159,12 +161,12 @@ class Front:
             if route.service == "gateway":
                 await self._manage(exchange, facts, query, receive, send)
                 return
-            target = scope["raw_path"].decode("latin-1")
-            if query:
-                target = f"{target}?{query.decode('latin-1')}"
-            inbound.forward.append((_PRINCIPAL, self._sign(facts, exchange.request_id)))
-            inbound.forward.append(("x-request-id", exchange.request_id))
-            forwarding = Forwarding(route.service, scope["method"], target, inbound.forward, exchange.headers)
+            target = scope["raw_path"] + b"?" + query if query else scope["raw_path"]
+            inbound.forward.append((PRINCIPAL_HEADER, self._sign(facts, exchange.request_id)))
+            inbound.forward.append((b"x-request-id", exchange.request_id.encode()))
+            forwarding = Forwarding(
+                route.service, scope["method"], target, inbound.forward, inbound.length, exchange.headers
+            )
             try:
                 await forward(self._services, forwarding, receive, send)
             finally:
@@ -181,7 +183,7 @@ class Front:
             if not contains(facts.networks, address):
                 raise ForbiddenError("This key may not be used from your address.", code="ip_not_allowed")
 
-    def _sign(self, facts: KeyFacts, request_id: str) -> str:
+    def _sign(self, facts: KeyFacts, request_id: str) -> bytes:
         principal = Principal(
             account=facts.account,
             user=facts.user,
@@ -194,16 +196,15 @@ class Front:
             models=facts.models,
             limits=facts.limits,
         )
-        return self._signer.sign(principal).decode()
+        return self._signer.sign(principal)
 
     async def _manage(
         self, exchange: Exchange, facts: KeyFacts, query: bytes, receive: Receive, send: Send
     ) -> None:
         """Let the controllers answer; they see who calls in the scope's state, and no credential."""
         scope = exchange.scope
-        forwarded = [(name.encode("latin-1"), value.encode()) for name, value in exchange.inbound.forward]
-        host = [pair for pair in scope["headers"] if pair[0] == b"host"]
-        scope["headers"] = [*host, *forwarded, (b"x-request-id", exchange.request_id.encode())]
+        kept = [pair for pair in scope["headers"] if pair[0] in (b"host", b"content-length")]
+        scope["headers"] = [*kept, *exchange.inbound.forward, (b"x-request-id", exchange.request_id.encode())]
         scope["query_string"] = query
         scope["state"]["caller"] = facts
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from common.contracts.routes import Service
-from common.kit.asgi import Message, Receive, Send
+from common.kit.asgi import ClientGoneError, Message, Receive, Send
 from gateway.domain.headers import RawHeaders, returned_headers
 from gateway.domain.ports import Answer, Services
 from gateway.routes.disconnects import DisconnectWatch
@@ -23,8 +23,9 @@ class Forwarding(msgspec.Struct):
 
     service: Service
     method: str
-    target: str
-    headers: list[tuple[str, str]]
+    target: bytes
+    headers: list[tuple[bytes, bytes]]
+    length: bytes | None
     answer_headers: list[tuple[bytes, bytes]]
     status: int = 0
 
@@ -53,14 +54,19 @@ async def _exchange(
     if message["type"] == "http.disconnect":
         forwarding.status = CLIENT_GONE
         return
-    body: bytes | AsyncIterator[bytes] | None
+    body: bytes | AsyncIterator[bytes]
     if message.get("more_body"):
         body = _rest_of_body(message, receive, watch)
     else:
-        body = message.get("body") or None
+        body = message.get("body", b"")
         watch.start()
     answer = await services.send(
-        forwarding.service, forwarding.method, forwarding.target, forwarding.headers, body
+        forwarding.service,
+        forwarding.method,
+        forwarding.target,
+        forwarding.headers,
+        body,
+        forwarding.length,
     )
     try:
         forwarding.status = answer.status
@@ -70,11 +76,11 @@ async def _exchange(
 
 
 async def _rest_of_body(message: Message, receive: Receive, watch: DisconnectWatch) -> AsyncIterator[bytes]:
-    """The body chunk by chunk, read only as fast as the service takes it."""
+    """The body chunk by chunk, read only as fast as the service takes it; ClientGoneError when it stops."""
     while True:
         if message["type"] == "http.disconnect":
             watch.trip()
-            return
+            raise ClientGoneError
         if chunk := message.get("body"):
             yield chunk
         if not message.get("more_body"):
@@ -89,12 +95,11 @@ async def _return(answer: Answer, extra: RawHeaders, send: Send, watch: Disconne
     headers += extra
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     chunk = answer.ready()
-    while True:
-        if answer.at_end:
-            # The server wakes a waiting receive() when the answer is complete, as if the client had gone.
-            watch.stop()
-            await send({"type": "http.response.body", "body": chunk})
-            return
-        if chunk:
+    if not answer.at_end:
+        chunk = chunk or await answer.next()
+        while chunk:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        chunk = await answer.next()
+            chunk = await answer.next()
+    # The server wakes a waiting receive() when the answer is complete, as if the client had gone.
+    watch.stop()
+    await send({"type": "http.response.body", "body": chunk})

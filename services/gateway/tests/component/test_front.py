@@ -10,7 +10,7 @@ from common.kit.ids import is_request_id
 from common.kit.migrations import upgrade
 
 MODELS = "/v1/models"
-OURS = ("gateway", "common", "aiohttp", "asyncio")
+OURS = ("gateway", "common", "asyncio")
 CHAT = "/v1/chat/completions"
 
 

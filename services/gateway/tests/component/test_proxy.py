@@ -43,11 +43,11 @@ def _port(suite: Any) -> int:
     return port
 
 
-async def _raw_request(suite: Any, length: int = 2) -> Any:
-    """A connection with one request on its way, of whose body `{}` is sent."""
+async def _raw_request(suite: Any) -> Any:
+    """A connection with one request on its way."""
     reader, writer = await asyncio.open_connection("127.0.0.1", _port(suite))
     head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {suite.admin_key}\r\n".encode()
-    writer.write(head + b"content-length: %d\r\n\r\n{}" % length)
+    writer.write(head + b"content-length: 2\r\n\r\n{}")
     return reader, writer
 
 
@@ -184,8 +184,13 @@ async def test_a_client_gone_in_mid_stream_is_seen_by_the_service(suite: Any) ->
         await steps.disconnected.wait()
 
 
-async def test_a_client_gone_in_the_middle_of_its_body_is_seen_by_the_service(suite: Any) -> None:
-    started, gone = asyncio.Event(), asyncio.Event()
+@pytest.mark.parametrize(
+    "framing",
+    [b"content-length: 1000\r\n\r\n{}", b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n"],
+    ids=["sized", "chunked"],
+)
+async def test_half_a_body_is_never_whole_for_the_service(suite: Any, framing: bytes) -> None:
+    started, gone, whole = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def read(_scope: Any, receive: Any, _send: Any) -> None:
         while True:
@@ -193,14 +198,19 @@ async def test_a_client_gone_in_the_middle_of_its_body_is_seen_by_the_service(su
             if message["type"] == "http.disconnect":
                 gone.set()
                 return
+            if not message["more_body"]:
+                whole.set()
             started.set()
 
     suite.service.app = read
-    _, writer = await _raw_request(suite, length=1000)
+    _, writer = await asyncio.open_connection("127.0.0.1", _port(suite))
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {suite.admin_key}\r\n".encode()
+    writer.write(head + framing)
     async with asyncio.timeout(5):
         await started.wait()
         writer.close()
         await gone.wait()
+    assert not whole.is_set()
 
 
 @pytest.mark.parametrize("headers", [SSE, [*SSE, (b"content-length", b"1000")]], ids=["chunked", "sized"])

@@ -41,10 +41,11 @@ class FakeServices:
     """Services that remember what they were sent, or fail."""
 
     def __init__(self) -> None:
-        self.headers: dict[str, str] = {}
+        self.headers: dict[bytes, bytes] = {}
         self.error: Exception | None = None
 
-    async def send(self, _service: Any, _method: str, _target: str, headers: Any, _body: Any) -> Any:
+    async def send(self, service: Any, method: Any, target: Any, headers: Any, body: Any, length: Any) -> Any:
+        del service, method, target, body, length
         self.headers = dict(headers)
         if self.error:
             raise self.error
@@ -118,7 +119,7 @@ async def test_a_request_is_one_span_of_the_clients_trace_and_the_service_joins_
     assert span.attributes["http.response.status_code"] == 200
     assert span.context is not None
     assert f"{span.context.trace_id:032x}" == TRACE
-    assert services.headers["traceparent"] == f"00-{TRACE}-{span.context.span_id:016x}-01"
+    assert services.headers[b"traceparent"] == f"00-{TRACE}-{span.context.span_id:016x}-01".encode()
     assert "operator-key" not in str(span.attributes)
 
 

@@ -5,7 +5,7 @@ import pytest
 from gateway.domain.headers import read_headers, returned_headers
 
 
-def _names(*headers: tuple[bytes, bytes]) -> list[str]:
+def _names(*headers: tuple[bytes, bytes]) -> list[bytes]:
     return [name for name, _ in read_headers(headers).forward]
 
 
@@ -38,31 +38,27 @@ def _names(*headers: tuple[bytes, bytes]) -> list[str]:
         b"mj-api-secret",
         b"sec-websocket-protocol",
         b"x-request-id",
+        b"content-length",
     ],
 )
 def test_what_belongs_to_this_hop_or_to_the_gateway_is_not_forwarded(name: bytes) -> None:
-    assert _names((name, b"value"), (b"x-other", b"1")) == ["x-other"]
-    assert _names((name, b"value"), (b"x-other", b"1")) == ["x-other"], "and not the second time either"
+    assert _names((name, b"value"), (b"x-other", b"1")) == [b"x-other"]
 
 
 def test_everything_else_is_forwarded_in_order_with_repeats() -> None:
     headers = [(b"x-b", b"1"), (b"accept", b"*/*"), (b"x-b", b"2"), (b"anthropic_beta", b"y")]
-    assert read_headers(headers).forward == [
-        ("x-b", "1"),
-        ("accept", "*/*"),
-        ("x-b", "2"),
-        ("anthropic_beta", "y"),
-    ]
+    assert read_headers(headers).forward == headers
 
 
 def test_headers_named_by_connection_belong_to_this_hop() -> None:
     headers = [(b"x-mine", b"1"), (b"connection", b"close, X-Mine , x-absent"), (b"x-other", b"2")]
-    assert _names(*headers) == ["x-other"]
+    assert _names(*headers) == [b"x-other"]
 
 
-def test_utf8_values_pass_byte_for_byte() -> None:
-    ((_, value),) = read_headers([(b"x-title", "Größe".encode())]).forward
-    assert value.encode() == "Größe".encode()
+def test_values_pass_byte_for_byte_and_the_length_apart() -> None:
+    inbound = read_headers([(b"x-title", "Größe".encode()), (b"x-odd", b"\xff"), (b"content-length", b"5")])
+    assert inbound.forward == [(b"x-title", "Größe".encode()), (b"x-odd", b"\xff")]
+    assert inbound.length == b"5"
 
 
 @pytest.mark.parametrize(
