@@ -41,9 +41,8 @@ async def _measure(target: Target, suite: Suite | None, settings: argparse.Names
     return result
 
 
-def _fund(suite: Suite) -> None:
+def _fund(suite: Suite, data_dir: Path) -> None:
     """Give every benchmark account money, by the management API as an operator would."""
-    data_dir = Path(str(suite.state["data_dir"]))
     admin_key = json.loads((data_dir / "secrets.json").read_text())["admin_key"]
     gateway = str(suite.state["gateway"])
     with httpx.Client(base_url=gateway, headers={"authorization": f"Bearer {admin_key}"}) as client:
@@ -87,7 +86,7 @@ async def _run(settings: argparse.Namespace) -> dict[str, object]:
                 print(f"round {number + 1}/{settings.rounds}: {target.name}", flush=True)
                 rounds.append(await _measure(target, measured, settings, slow=slow))
         print("billing: leases and usage", flush=True)
-        _fund(suite)
+        _fund(suite, data_dir)
         nats_url = str(suite.state["nats"])
         pairs = {
             "uniform": await billing.lease_pairs(nats_url, pairs=settings.pairs, hot=False),

@@ -6,6 +6,7 @@ It shares two cores with what it measures, so it parses only what tells where an
 import asyncio
 import time
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
 
 
@@ -44,8 +45,7 @@ class _Connection(asyncio.Protocol):
         self.first_byte_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._done is not None and not self._done.done():
