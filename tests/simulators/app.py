@@ -14,6 +14,7 @@ from simulators.faults import Faults, UnknownFaultError, parse_faults
 from simulators.openai import OpenAISimulator
 from simulators.openai.fast import FastChat
 from simulators.served import Served
+from simulators.stripe import StripeSimulator
 from simulators.wire import ClientGoneError, Connection, ConnectionCutError, Receive, Scope, Send
 
 
@@ -28,6 +29,7 @@ def vendors(served: Served) -> dict[str, Vendor]:
     """Every vendor by the prefix it is mounted under. A new one is one more line."""
     return {
         "/openai/v1": OpenAISimulator(served),
+        "/stripe": StripeSimulator(),
     }
 
 
