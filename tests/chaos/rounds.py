@@ -1,5 +1,6 @@
 """One round: load from one process, kills from this one, then quiet, then the books."""
 
+import os
 import subprocess
 import sys
 import time
@@ -117,7 +118,9 @@ def _load_and_kill(
     suite: SupervisedSuite, plan: Plan, faults: Sequence[Fault], journal: Path
 ) -> list[Outage]:
     command = [sys.executable, "-m", "chaos.workload", str(journal)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as workload:
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environ) as workload:
         try:
             if workload.stdin is None or workload.stdout is None:
                 raise RuntimeError("the workload has no pipes")
