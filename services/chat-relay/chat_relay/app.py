@@ -16,6 +16,7 @@ from litestar.types import ASGIApp
 
 from chat_relay.adapters.http_upstream import HttpUpstream
 from chat_relay.adapters.nats import NatsBilling, NatsChannelNotices, NatsPriceFeed, NatsUsageSink
+from chat_relay.adapters.nats_replays import NatsReplays
 from chat_relay.adapters.postgres.channels import PostgresChannels
 from chat_relay.adapters.vault import KeyVault
 from chat_relay.consumers.channels import ChannelConsumer
@@ -31,6 +32,7 @@ from chat_relay.usecases.exchanges import Ledgers
 from chat_relay.usecases.leases import Leases
 from chat_relay.usecases.models import Models
 from chat_relay.usecases.relays import Relay
+from chat_relay.usecases.replays import Replays
 from chat_relay.usecases.usage import UsagePublisher
 from common.contracts.errors import InvalidRequestError, UnavailableError
 from common.contracts.streams import INTAKE
@@ -103,6 +105,7 @@ class ChatRelay:
             )
             front = Front(
                 relay,
+                Replays(relay, NatsReplays(bus)),
                 Models(channels, self.prices),
                 self.signer,
                 self.plugin.telemetry,

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from chat_relay.domain.channels import Channel
+from chat_relay.domain.replays import Remembered
 from common.contracts.leases import LeaseClose, LeaseClosed, LeaseGrant, LeaseRequest
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -70,8 +71,15 @@ class Upstream(Protocol):
 class Client(Protocol):
     """The caller whose request is being answered."""
 
-    started: bool
-    gone: bool
+    @property
+    def started(self) -> bool:
+        """Whether status and headers were sent."""
+        ...
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client is known to have left."""
+        ...
 
     async def start(self, status: int, headers: RawHeaders) -> None:
         """Send status and headers."""
@@ -95,6 +103,27 @@ class Client(Protocol):
 
     def has_left(self) -> bool:
         """Whether the client is gone by now; may not be used while watching."""
+        ...
+
+
+@runtime_checkable
+class ReplayStore(Protocol):
+    """Memory of requests by name for a day, the same for all replicas. All raise UnavailableError."""
+
+    async def claim(self, name: str, first: Remembered) -> int | None:
+        """Remember `first` unless something is: its revision, or None."""
+        ...
+
+    async def find(self, name: str) -> tuple[Remembered, int] | None:
+        """What is remembered, and its revision."""
+        ...
+
+    async def replace(self, name: str, answer: Remembered, revision: int) -> int | None:
+        """Put `answer` in the place of `revision`: the new revision, or None when it is no longer there."""
+        ...
+
+    async def forget(self, name: str, revision: int) -> None:
+        """Remove `revision` if it is still there."""
         ...
 
 

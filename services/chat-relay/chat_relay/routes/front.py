@@ -16,6 +16,7 @@ from chat_relay.routes.clients import AsgiClient
 from chat_relay.routes.models import model_list, one_model
 from chat_relay.usecases.models import Models
 from chat_relay.usecases.relays import Inbound, Relay
+from chat_relay.usecases.replays import Replays
 from common.contracts.errors import InvalidKeyError, NotFoundError, ServiceError
 from common.contracts.principals import Principal
 from common.contracts.routes import Protocol
@@ -46,6 +47,7 @@ class Front:
     def __init__(
         self,
         relay: Relay,
+        replays: Replays,
         models: Models,
         signer: PrincipalSigner,
         telemetry: Telemetry,
@@ -53,6 +55,7 @@ class Front:
         management: Asgi,
     ) -> None:
         self._relay = relay
+        self._replays = replays
         self._models = models
         self._signer = signer
         self._telemetry = telemetry
@@ -100,7 +103,12 @@ class Front:
             _require_method(scope, "POST")
             body = await read_body(receive, self._max_body_bytes)
             query = _without_key(scope["query_string"]) if scope["query_string"] else ""
-            await self._relay.answer(Inbound(operation, principal, scope["headers"], query, body), client)
+            inbound = Inbound(operation, principal, scope["headers"], query, body)
+            key = header(scope["headers"], b"idempotency-key")
+            if key is None:
+                await self._relay.answer(inbound, client)
+            else:
+                await self._replays.answer(key, inbound, client)
         except ClientGoneError:
             return
         except ServiceError as error:

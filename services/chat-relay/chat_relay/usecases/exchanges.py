@@ -37,6 +37,7 @@ class Exchange:
         "first_byte_ms",
         "input_hold_nano",
         "may_grow",
+        "outcome",
         "price",
         "principal",
         "recorded",
@@ -66,6 +67,7 @@ class Exchange:
         self.target: Target | None = None
         self.first_byte_ms: int | None = None
         self.recorded = False
+        self.outcome: Outcome = "ok"
 
     def elapsed_s(self) -> float:
         """Seconds since the reservation."""
@@ -89,6 +91,7 @@ class Exchange:
         if self.recorded:
             return
         self.recorded = True
+        self.outcome = outcome
         principal, request, target = self.principal, self.request, self.target
         prices = self.price.unit_pico
         unit_pico = {unit: prices[unit] for unit in quantities if unit in prices}

@@ -84,8 +84,8 @@ class Relay:
         self._upstream = upstream
         self._attempts = attempts
 
-    async def answer(self, inbound: Inbound, client: Client) -> None:
-        """Answer `client`; raises ServiceError only while nothing was sent."""
+    async def answer(self, inbound: Inbound, client: Client) -> Outcome:
+        """Answer `client`, and say how it went; raises ServiceError only while nothing was sent."""
         request = PARSERS[inbound.operation](inbound.body)
         price = self._price(inbound.principal, request.model)
         exchange = await self._begin(inbound.principal, request, price)
@@ -102,6 +102,7 @@ class Relay:
             raise
         finally:
             exchange.record("relay_error", 500, {})
+        return exchange.outcome
 
     def _price(self, principal: Principal, model: str) -> ModelPrice:
         if not principal.allows_model(model):
