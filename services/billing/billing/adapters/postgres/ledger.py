@@ -69,33 +69,39 @@ _LEASE_COLUMNS = (
     "id", "replica", "account", "spender", "granted_nano", "spent_nano", "returned_nano", "sequence",
     "last_answer", "state", "opened_at", "expires_at",
 )  # fmt: skip
-_UPDATE_ACCOUNTS = text(
-    "UPDATE accounts a SET debits = u.debits, credits = u.credits FROM unnest(CAST(:ids AS bigint[]),"
-    " CAST(:debits AS bigint[]), CAST(:credits AS bigint[])) AS u (id, debits, credits) WHERE a.id = u.id"
-)
-_UPDATE_CUSTOMERS = text(
-    "UPDATE customers c SET usage_sequence = u.usage_sequence, billing_sequence = u.billing_sequence,"
-    " low = u.low, recalled_at = u.recalled_at FROM unnest(CAST(:ids AS uuid[]), CAST(:usage AS bigint[]),"
-    " CAST(:billing AS bigint[]), CAST(:low AS boolean[]), CAST(:recalled_at AS timestamptz[]))"
-    " AS u (account, usage_sequence, billing_sequence, low, recalled_at) WHERE c.account = u.account"
-)
-_UPDATE_SPENDERS = text(
-    "UPDATE spenders s SET kind = u.kind, budget_nano = u.budget_nano, period = u.period,"
-    " window_start = u.window_start, used_nano = u.used_nano, held_nano = u.held_nano"
-    " FROM unnest(CAST(:ids AS uuid[]), CAST(:budgets AS bigint[]), CAST(:periods AS text[]),"
-    " CAST(:windows AS timestamptz[]), CAST(:used AS bigint[]), CAST(:held AS bigint[]),"
-    " CAST(:kinds AS text[])) AS u (id, budget_nano, period, window_start, used_nano, held_nano, kind)"
-    " WHERE s.id = u.id"
-)
-_UPDATE_LEASES = text(
-    "UPDATE leases l SET granted_nano = u.granted_nano, spent_nano = u.spent_nano,"
-    " returned_nano = u.returned_nano, sequence = u.sequence, last_answer = u.last_answer, state = u.state,"
-    " expires_at = u.expires_at FROM unnest(CAST(:ids AS uuid[]), CAST(:granted AS bigint[]),"
-    " CAST(:spent AS bigint[]), CAST(:returned AS bigint[]), CAST(:sequences AS bigint[]),"
-    " CAST(:answers AS bytea[]), CAST(:states AS text[]), CAST(:expires_at AS timestamptz[]))"
-    " AS u (id, granted_nano, spent_nano, returned_nano, sequence, last_answer, state, expires_at)"
-    " WHERE l.id = u.id"
-)
+# One statement, since every round trip to the server is time in which the whole batch waits.
+_UPDATE_ROWS = text("""
+    WITH new_accounts AS (
+        UPDATE accounts AS a SET debits = u.debits, credits = u.credits
+        FROM unnest(CAST(:account_ids AS bigint[]), CAST(:debits AS bigint[]), CAST(:credits AS bigint[]))
+            AS u (id, debits, credits)
+        WHERE a.id = u.id
+    ), new_customers AS (
+        UPDATE customers AS c SET usage_sequence = u.usage_sequence, billing_sequence = u.billing_sequence,
+            low = u.low, recalled_at = u.recalled_at
+        FROM unnest(CAST(:customer_ids AS uuid[]), CAST(:usage_sequences AS bigint[]),
+            CAST(:billing_sequences AS bigint[]), CAST(:low AS boolean[]),
+            CAST(:recalled_at AS timestamptz[]))
+            AS u (account, usage_sequence, billing_sequence, low, recalled_at)
+        WHERE c.account = u.account
+    ), new_spenders AS (
+        UPDATE spenders AS s SET kind = u.kind, budget_nano = u.budget_nano, period = u.period,
+            window_start = u.window_start, used_nano = u.used_nano, held_nano = u.held_nano
+        FROM unnest(CAST(:spender_ids AS uuid[]), CAST(:kinds AS text[]), CAST(:budgets AS bigint[]),
+            CAST(:periods AS text[]), CAST(:windows AS timestamptz[]), CAST(:used AS bigint[]),
+            CAST(:held AS bigint[]))
+            AS u (id, kind, budget_nano, period, window_start, used_nano, held_nano)
+        WHERE s.id = u.id
+    )
+    UPDATE leases AS l SET granted_nano = u.granted_nano, spent_nano = u.spent_nano,
+        returned_nano = u.returned_nano, sequence = u.sequence, last_answer = u.last_answer, state = u.state,
+        expires_at = u.expires_at
+    FROM unnest(CAST(:lease_ids AS uuid[]), CAST(:granted AS bigint[]), CAST(:spent AS bigint[]),
+        CAST(:returned AS bigint[]), CAST(:sequences AS bigint[]), CAST(:answers AS bytea[]),
+        CAST(:states AS text[]), CAST(:expires_at AS timestamptz[]))
+        AS u (id, granted_nano, spent_nano, returned_nano, sequence, last_answer, state, expires_at)
+    WHERE l.id = u.id
+""")
 _INSERT_OPERATIONS = text(
     "INSERT INTO operations (id, fingerprint, result) SELECT * FROM unnest(CAST(:ids AS uuid[]),"
     " CAST(:fingerprints AS bytea[]), CAST(:results AS bytea[]))"
@@ -150,12 +156,12 @@ class PostgresLedgerSession:
         return books
 
     async def save(self, books: Books) -> None:
-        """Everything that changed, each table by one statement."""
+        """Everything that changed, in a handful of statements."""
         await self._insert_transfers(books)
-        await self._update_accounts(books)
-        await self._update_customers(books)
-        await self._update_spenders(books)
-        await self._write_leases(books)
+        await self._update_rows(books)
+        new = [_new_lease(lease, books.now) for lease in books.leases.values() if lease.is_new]
+        if new:
+            await copy_rows(self._connection, "leases", _LEASE_COLUMNS, new)
         await insert_charges(self._connection, books.charges, books.now)
         if books.new_operations:
             rows = books.new_operations
@@ -274,70 +280,38 @@ class PostgresLedgerSession:
         ]
         await copy_rows(self._connection, "transfers", _TRANSFER_COLUMNS, rows)
 
-    async def _update_accounts(self, books: Books) -> None:
-        rows = [account for account in books.accounts.values() if account.changed]
-        if not rows:
-            return
-        await self._connection.execute(
-            _UPDATE_ACCOUNTS,
-            {
-                "ids": [row.id for row in rows],
-                "debits": [row.debits for row in rows],
-                "credits": [row.credits for row in rows],
-            },
-        )
-
-    async def _update_customers(self, books: Books) -> None:
-        rows = [customer for customer in books.customers.values() if customer.changed]
-        if not rows:
-            return
-        await self._connection.execute(
-            _UPDATE_CUSTOMERS,
-            {
-                "ids": [row.id for row in rows],
-                "usage": [row.usage_sequence for row in rows],
-                "billing": [row.billing_sequence for row in rows],
-                "low": [row.low for row in rows],
-                "recalled_at": [row.recalled_at for row in rows],
-            },
-        )
-
-    async def _update_spenders(self, books: Books) -> None:
-        rows = [spender for spender in books.spenders.values() if spender.changed]
-        if not rows:
-            return
-        await self._connection.execute(
-            _UPDATE_SPENDERS,
-            {
-                "ids": [row.id for row in rows],
-                "budgets": [row.budget_nano for row in rows],
-                "periods": [row.period for row in rows],
-                "windows": [row.window_start for row in rows],
-                "used": [row.used_nano for row in rows],
-                "held": [row.held_nano for row in rows],
-                "kinds": [row.kind for row in rows],
-            },
-        )
-
-    async def _write_leases(self, books: Books) -> None:
-        changed = [lease for lease in books.leases.values() if lease.changed]
-        new = [lease for lease in changed if lease.is_new]
-        old = [lease for lease in changed if not lease.is_new]
-        if new:
-            rows = [_new_lease(lease, books.now) for lease in new]
-            await copy_rows(self._connection, "leases", _LEASE_COLUMNS, rows)
-        if old:
+    async def _update_rows(self, books: Books) -> None:
+        accounts = [row for row in books.accounts.values() if row.changed]
+        customers = [row for row in books.customers.values() if row.changed]
+        spenders = [row for row in books.spenders.values() if row.changed]
+        leases = [row for row in books.leases.values() if row.changed and not row.is_new]
+        if accounts or customers or spenders or leases:
             await self._connection.execute(
-                _UPDATE_LEASES,
+                _UPDATE_ROWS,
                 {
-                    "ids": [lease.id for lease in old],
-                    "granted": [lease.granted_nano for lease in old],
-                    "spent": [lease.spent_nano for lease in old],
-                    "returned": [lease.returned_nano for lease in old],
-                    "sequences": [lease.sequence for lease in old],
-                    "answers": [lease.answer for lease in old],
-                    "states": [lease.state for lease in old],
-                    "expires_at": [lease.expires_at for lease in old],
+                    "account_ids": [row.id for row in accounts],
+                    "debits": [row.debits for row in accounts],
+                    "credits": [row.credits for row in accounts],
+                    "customer_ids": [row.id for row in customers],
+                    "usage_sequences": [row.usage_sequence for row in customers],
+                    "billing_sequences": [row.billing_sequence for row in customers],
+                    "low": [row.low for row in customers],
+                    "recalled_at": [row.recalled_at for row in customers],
+                    "spender_ids": [row.id for row in spenders],
+                    "kinds": [row.kind for row in spenders],
+                    "budgets": [row.budget_nano for row in spenders],
+                    "periods": [row.period for row in spenders],
+                    "windows": [row.window_start for row in spenders],
+                    "used": [row.used_nano for row in spenders],
+                    "held": [row.held_nano for row in spenders],
+                    "lease_ids": [row.id for row in leases],
+                    "granted": [row.granted_nano for row in leases],
+                    "spent": [row.spent_nano for row in leases],
+                    "returned": [row.returned_nano for row in leases],
+                    "sequences": [row.sequence for row in leases],
+                    "answers": [row.answer for row in leases],
+                    "states": [row.state for row in leases],
+                    "expires_at": [row.expires_at for row in leases],
                 },
             )
 
