@@ -214,6 +214,10 @@ def test_another_tenants_objects_are_not_found(suite: RunningSuite) -> None:
         assert client.get("/api/billing/wallet").json()["balance"] == "10"
         assert client.get("/api/billing/wallet", params={"account": theirs.account}).status_code in {403, 404}
         assert client.get("/api/billing/usage", params={"account": theirs.account}).status_code in {403, 404}
+        assert client.get("/api/billing/usage", params={"account": "all"}).status_code == 403
+        assert (
+            client.get("/api/users", params={"email": theirs.email}).json()["data"][0]["email"] == mine.email
+        )
         assert client.delete(f"/api/keys/{theirs.key_id}").status_code == 404
         assert client.get("/api/channels").status_code == 403
         topup = client.post(

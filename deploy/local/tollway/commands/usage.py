@@ -1,6 +1,6 @@
 """`tollway usage`: what was charged, and why it cost what it cost."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -22,11 +22,9 @@ def list_usage(
     """List charges, newest first."""
     users = session.pages("/api/users") if email is None else [session.user(email)]
     emails = {user["account"]: user["email"] for user in users}
-    records: list[dict[str, Any]] = []
-    for account in emails:
-        records += session.pages("/api/billing/usage", {"account": account}, limit, cursor="before")
-    records.sort(key=lambda record: str(record["started_at"]), reverse=True)
-    named = [{"email": emails[record["account"]], **record} for record in records[:limit]]
+    account = "all" if email is None else users[0]["account"]
+    records = session.pages("/api/billing/usage", {"account": account}, limit, cursor="before")
+    named = [{"email": emails.get(record["account"]), **record} for record in records]
     session.output.records(named, COLUMNS if email else ("email", *COLUMNS))
 
 

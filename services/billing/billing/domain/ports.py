@@ -146,8 +146,8 @@ class WalletReader(Protocol):
 class UsageReader(Protocol):
     """Charges, read only."""
 
-    async def newest(self, account: str, before: Position, limit: int) -> list[ChargedUsage]:
-        """The account's records before `before`, newest first."""
+    async def newest(self, account: str | None, before: Position, limit: int) -> list[ChargedUsage]:
+        """The account's records before `before`, or everybody's, newest first."""
         ...
 
     async def find(self, record: str) -> ChargedUsage | None:

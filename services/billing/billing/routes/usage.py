@@ -83,12 +83,13 @@ class UsageController(Controller):
         before: FromQuery[str | None] = None,
         limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
     ) -> UsageList:
-        """The caller's own charges; an admin may name another account."""
+        """The caller's own charges; an admin may name another account, or `all`."""
         account = account_of(principal, account)
-        if not is_uuid(account):
+        everybody = account == "all"
+        if not (everybody or is_uuid(account)):
             return UsageList([], None)
         start = _END if before is None else parse_cursor(before)
-        charges = await list_usage(usage, account, start, limit + 1)
+        charges = await list_usage(usage, None if everybody else account, start, limit + 1)
         page = charges[:limit]
         cursor = page[-1].position.cursor() if len(charges) > limit else None
         return UsageList([UsageItem(**_fields(charge)) for charge in page], cursor)

@@ -77,8 +77,10 @@ def _has_nul(record: UsageRecord) -> bool:
     )
 
 
-async def list_usage(reader: UsageReader, account: str, before: Position, limit: int) -> list[ChargedUsage]:
-    """The account's charges before a position, newest first."""
+async def list_usage(
+    reader: UsageReader, account: str | None, before: Position, limit: int
+) -> list[ChargedUsage]:
+    """The account's charges before a position, or everybody's, newest first."""
     return await reader.newest(account, before, limit)
 
 

@@ -12,7 +12,7 @@ from gateway.domain.keys import NIL_ID, KeyFacts
 from gateway.domain.ports import Identity, Passwords
 from gateway.routes.callers import Caller, require_admin
 from gateway.routes.wire import Me, Page, UserCreate, UserPatch, UserView, page, user_view
-from gateway.usecases.users import create_user, get_user, list_users, update_user
+from gateway.usecases.users import create_user, get_user, list_users, search_users, update_user
 
 PageLimit = Annotated[int, QueryParameter(ge=1, le=500)]
 
@@ -27,12 +27,15 @@ class UserController(Controller):
         self,
         caller: Caller,
         identity: NamedDependency[Identity],
+        email: FromQuery[str | None] = None,
         limit: PageLimit = 50,
         after: FromQuery[UUID | None] = None,
     ) -> Page[UserView]:
-        """A page of all people for an admin, of oneself for others."""
+        """A page of all people for an admin, or the one with `email` in any case; of oneself for others."""
         if not caller.is_admin:
             return Page([user_view(await get_user(identity, caller.user))])
+        if email is not None:
+            return Page([user_view(user) for user in await search_users(identity, email)])
         users = await list_users(identity, None if after is None else str(after), limit + 1)
         return page([user_view(user) for user in users], limit, users[:limit][-1].id if users else None)
 

@@ -83,6 +83,13 @@ async def list_users(identity: Identity, after: str | None, limit: int) -> list[
         return await work.users.list_page(after, limit)
 
 
+async def search_users(identity: Identity, email: str) -> list[User]:
+    """The user with this address, any case, if there is one."""
+    async with identity.transaction() as work:
+        user = await work.users.find(email.strip())
+    return [] if user is None else [user]
+
+
 async def find_user(identity: Identity, email: str) -> UserFound:
     """By address, any case; raises NotFoundError."""
     async with identity.transaction() as work:

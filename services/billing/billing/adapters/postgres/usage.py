@@ -54,6 +54,11 @@ _LIST = text(
     " AND (started_at, usage_records.id) < (:started_at, CAST(:id AS uuid))"
     " ORDER BY started_at DESC, usage_records.id DESC LIMIT :limit"
 )
+# Record ids are UUIDv7: their order is the order of time, and the primary key's index has it.
+_ALL = text(
+    f"SELECT {_COLUMNS} FROM usage_records WHERE usage_records.id < CAST(:id AS uuid)"  # noqa: S608
+    " ORDER BY usage_records.id DESC LIMIT :limit"
+)
 _ONE = text(f"SELECT {_COLUMNS} FROM usage_records WHERE usage_records.id = CAST(:id AS uuid)")  # noqa: S608
 
 
@@ -63,11 +68,15 @@ class PostgresUsage:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def newest(self, account: str, before: Position, limit: int) -> list[ChargedUsage]:
-        """The account's records before `before`, newest first."""
-        query = {"account": account, "started_at": before.started_at, "id": before.id, "limit": limit}
+    async def newest(self, account: str | None, before: Position, limit: int) -> list[ChargedUsage]:
+        """The account's records before `before`, or everybody's, newest first."""
+        query = {"id": before.id, "limit": limit}
+        statement = _ALL
+        if account is not None:
+            statement = _LIST
+            query |= {"account": account, "started_at": before.started_at}
         async with self._database.transaction() as connection:
-            return [ChargedUsage(*row) for row in await connection.execute(_LIST, query)]
+            return [ChargedUsage(*row) for row in await connection.execute(statement, query)]
 
     async def find(self, record: str) -> ChargedUsage | None:
         """One record by its id."""
