@@ -68,7 +68,7 @@ class FakeBilling:
             known = self.answers[request.lease, request.sequence] = self._grant(request)
         if self.swallow:
             self.swallow -= 1
-            await asyncio.sleep(10)  # the reply is lost: the caller's deadline passes first
+            await asyncio.sleep(10)  # reason: the reply is lost: the caller's deadline passes first
         return known
 
     def _grant(self, request: LeaseRequest) -> LeaseGrant:
@@ -187,7 +187,7 @@ class RelayUnderTest:
         """Wait for what tells nobody when it happens."""
         async with asyncio.timeout(timeout_s):
             while not condition():  # noqa: ASYNC110  there is no event to wait for
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.005)  # reason: the interval of a poll
 
     async def recall(self, account: str) -> None:
         """Billing's recall."""
@@ -242,7 +242,7 @@ class ScriptedUpstream:
         for piece in self.pieces:
             writer.write(piece)
             await writer.drain()
-            await asyncio.sleep(0.005)  # so that the pieces arrive one by one
+            await asyncio.sleep(0.005)  # reason: so that the pieces arrive one by one
         if self.stay:
             await reader.read()  # until the relay closes
             self.left.set()
@@ -310,7 +310,7 @@ async def start_relay(
         async with asyncio.timeout(20):
             while not server.started:
                 assert not serving.done(), serving
-                await asyncio.sleep(0.01)  # uvicorn tells nobody when it listens
+                await asyncio.sleep(0.01)  # reason: uvicorn tells nobody when it listens
         relay = RelayUnderTest(settings, billing, bus, simulator)
         relay.parts = app.state.relay
         if prices:

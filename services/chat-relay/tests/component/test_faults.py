@@ -184,7 +184,7 @@ async def test_a_client_that_leaves_a_json_call_is_charged_exactly(relay: Any) -
     await relay.serve_model("sim-slow-first-byte-300ms")
     _, writer = await relay.open(relay.chat("sim-slow-first-byte-300ms", "hello there"))
     await writer.drain()
-    await asyncio.sleep(0.1)  # the upstream has the request and has not answered
+    await asyncio.sleep(0.1)  # reason: the upstream has the request and has not answered
     writer.close()
     record = await relay.billing.record()
     assert (record.outcome, record.status, record.estimated) == ("client_gone", 200, False)

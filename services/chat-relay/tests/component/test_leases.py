@@ -77,7 +77,7 @@ async def test_a_recall_returns_an_idle_lease_at_once(start_relay: Any) -> None:
     await relay.add_channel()
     await relay.post(relay.chat())
     await relay.billing.record()
-    await asyncio.sleep(0.05)  # the relay hears of the record's storage when this test does
+    await asyncio.sleep(0.05)  # reason: the relay hears of the record's storage when this test does
     await relay.recall(relay.account)
     await relay.billing.until(lambda: bool(relay.billing.closes), 3)
 
@@ -157,7 +157,7 @@ async def test_nothing_is_reserved_past_a_leases_deadline(start_relay: Any) -> N
     await relay.add_channel()
     await relay.post(relay.chat())
     relay.billing.refuse = UnavailableError("away")
-    await asyncio.sleep(0.5)  # the time to live is on the real clock
+    await asyncio.sleep(0.5)  # reason: the time to live is on the real clock
     assert (await relay.post(relay.chat())).status_code == 503
 
 

@@ -40,7 +40,8 @@ def usage(text: str) -> dict[str, int]:
         ('{"prompt_tokens":10,"completion_tokens":5}', {"call": 1, "input": 10, "output": 5}),
         (
             (
-                '{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":3},'
+                '{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":'
+                '{"cached_tokens":4,"audio_tokens":3},'
                 '"completion_tokens_details":{"reasoning_tokens":2,"audio_tokens":1}}'
             ),
             {
