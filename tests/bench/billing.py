@@ -63,9 +63,9 @@ async def lease_pairs(nats_url: str, *, pairs: int, hot: bool) -> PairFigures:
                 lease, 0, "bench", account, named_id("spender", account), needs_nano=(1_000_000,)
             )
             started = time.perf_counter()
-            grant = await client.call(LEASE_REQUEST, request, timeout_s=10)
+            grant = await client.call(LEASE_REQUEST, request)
             between = time.perf_counter()
-            await client.call(LEASE_CLOSE, LeaseClose(lease, 1, grant.granted_nano), timeout_s=10)
+            await client.call(LEASE_CLOSE, LeaseClose(lease, 1, grant.granted_nano))
             latencies.extend((between - started, time.perf_counter() - between))
             if grant.granted_nano != 1_000_000:
                 raise RuntimeError(f"granted {grant.granted_nano} of a full wallet")
@@ -119,7 +119,7 @@ async def _open_leases(client: RpcClient, names: list[str], records_each: int) -
         lease = uuid7()
         needs = (_COST_NANO * records_each,)
         request = LeaseRequest(lease, 0, "bench", account, named_id("spender", account), needs_nano=needs)
-        await client.call(LEASE_REQUEST, request, timeout_s=10)
+        await client.call(LEASE_REQUEST, request)
         leases[account] = lease
     return leases
 
