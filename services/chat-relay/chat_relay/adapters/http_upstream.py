@@ -142,6 +142,7 @@ class HttpUpstream:
         connection = response.connection
         if connection is not None and connection.protocol is not None:
             connection.protocol.read_timeout = self._read_timeout_s
+            connection.protocol.start_timeout()  # what came with the headers started the longer one
         return HttpAnswer(response)
 
     async def close(self) -> None:
