@@ -53,6 +53,11 @@ class Receiver:
         return status
 
 
+class _Server(ThreadingHTTPServer):
+    # the standard library's 5 would refuse some of a hundred deliveries at once
+    request_queue_size = 256
+
+
 @contextmanager
 def running_receiver() -> Iterator[Receiver]:
     """A receiver at a free port of 127.0.0.1."""
@@ -69,7 +74,7 @@ def running_receiver() -> Iterator[Receiver]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
             """Says nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with _Server(("127.0.0.1", 0), Handler) as server:
         receiver = Receiver(f"http://127.0.0.1:{server.server_port}/webhook")
         thread = threading.Thread(target=server.serve_forever, args=(POLL_S,))
         thread.start()

@@ -80,11 +80,11 @@ def test_duplicates_are_the_same_event_again(controls: Any, receiver: Receiver) 
 
 
 def test_concurrent_copies_are_under_way_at_once(controls: Any, receiver: Receiver) -> None:
-    # every request waits for the nineteen others: one after the other none would be answered with 200
-    receiver.barrier = threading.Barrier(20)
-    controls.post("config", webhooks="concurrent", copies=20, attempts=1)
+    # every request waits for the ninety-nine others: one after the other none would be answered with 200
+    receiver.barrier = threading.Barrier(100)
+    controls.post("config", webhooks="concurrent", copies=100, attempts=1)
     cause(controls, "one")
-    assert [delivery["status"] for delivery in controls.settled()] == [200] * 20
+    assert [delivery["status"] for delivery in controls.settled()] == [200] * 100
 
 
 def test_reordered_events_arrive_last_first(
