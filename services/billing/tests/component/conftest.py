@@ -186,7 +186,7 @@ class Billing:
         """Poll what no event announces; fails after WAIT_S."""
         async with asyncio.timeout(WAIT_S):
             while not await condition():  # noqa: ASYNC110  the database does not call back
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # reason: as above
 
     async def until_charged(self, count: int) -> None:
         """Wait for that many usage records."""

@@ -125,12 +125,12 @@ async def test_a_caller_that_left_costs_no_work_and_harms_nobody() -> None:
     ledger.gate.clear()
     async with writing(ledger) as writer:
         first = asyncio.create_task(writer.submit(Named("first")))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # reason: lets the task begin
         gone = asyncio.create_task(writer.submit(Named("gone")))
         last = asyncio.create_task(writer.submit(Named("last")))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # reason: lets the task begin
         gone.cancel()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # reason: lets the task begin
         ledger.gate.set()
         assert list(await asyncio.gather(first, last)) == ["first", "last"]
     assert ledger.committed == ["first", "last"]
