@@ -6,7 +6,8 @@ import os
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -109,7 +110,14 @@ def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
 def test_the_outbox_sends_the_headers_that_are_described() -> None:
     publisher = OutboxPublisher.__new__(OutboxPublisher)
     publisher._source = "/tollway/billing"
-    headers = publisher._headers(uuid7(), "billing.balance.low.v1.a", 7, datetime.now(UTC), "00-1-2-01")
+    row = SimpleNamespace(
+        id=uuid7(),
+        subject="billing.balance.low.v1.a",
+        sequence=7,
+        created_at=datetime.now(UTC),
+        traceparent="00-1-2-01",
+    )
+    headers = publisher._headers(cast("Any", row))
     Draft202012Validator(CLOUDEVENT_HEADERS).validate(headers)
     assert set(headers) <= set(CLOUDEVENT_HEADERS["properties"])
     assert set(CLOUDEVENT_HEADERS["required"]) <= set(headers)
