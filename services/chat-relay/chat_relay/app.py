@@ -56,6 +56,7 @@ class ChatRelay:
         self.prices = Prices()
         self.channels: Channels | None = None
         self.usage: UsagePublisher | None = None
+        self.leases: Leases | None = None
 
     @asynccontextmanager
     async def run(self, app: Litestar) -> AsyncIterator[None]:
@@ -82,6 +83,7 @@ class ChatRelay:
             rpc = RpcClient(bus, self.plugin.telemetry)
             leases = Leases(NatsBilling(rpc), settings.replica, time.monotonic, settings.lease_idle_s)
             stack.push_async_callback(leases.close, settings.drain_s)
+            self.leases = leases
             usage = UsagePublisher(
                 NatsUsageSink(bus, settings.replica), settings.replica, settings.usage_buffer
             )

@@ -132,6 +132,7 @@ class RelayUnderTest:
         self.account = uuid7()
         self.spender = uuid7()
         self.parts: Any = None  # the composition root of the running service
+        self.stop_service: Callable[[], Awaitable[None]] | None = None
 
     def headers(self, **fields: Any) -> dict[str, str]:
         """Headers of a caller; `fields` of the principal."""
@@ -316,13 +317,17 @@ async def start_relay(
         if prices:
             await relay.put_prices()
 
-        async def stop() -> None:
-            await relay.http.aclose()
+        async def stop_service() -> None:
             server.should_exit = True
             await serving
+
+        async def stop() -> None:
+            await relay.http.aclose()
+            await stop_service()
             await rpc.stop()
             await bus.close()
 
+        relay.stop_service = stop_service
         stops.append(stop)
         return relay
 

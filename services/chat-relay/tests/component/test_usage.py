@@ -34,3 +34,20 @@ async def test_readiness_waits_for_the_price_book(start_relay: Any) -> None:
         await relay.put_prices()
         answer = await http.get(ready)
         assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+
+
+async def test_a_relay_that_stops_finishes_its_streams_stores_its_usage_and_returns_its_leases(
+    start_relay: Any,
+) -> None:
+    relay = await start_relay(lease_idle_s=60)
+    model = "sim-tokens-40+slow-chunks-10ms"
+    await relay.serve_model(model)
+    stream = asyncio.create_task(relay.post(relay.chat(model, stream=True)))
+    await relay.eventually(lambda: relay.parts.leases.open == 1)
+    await asyncio.sleep(0.1)  # reason: the stream is in its middle
+    await relay.stop_service()
+    assert (await stream).text.endswith("data: [DONE]\n\n")
+    record = await relay.billing.record()
+    assert (record.outcome, record.quantities["output"]) == ("ok", 40)
+    (close,) = relay.billing.closes
+    assert close.unspent_nano == relay.billing.granted[close.lease] - record.cost_nano
