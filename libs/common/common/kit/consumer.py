@@ -33,6 +33,9 @@ class DurableConsumer(Generic[T]):
     ever: money waits for a database that is away. Batches come in stream order, but later ones do not wait
     for one that is being retried. A batch that fails with PoisonError is tried message by
     message, and those that are poison are copied to `dlq.<stream>.<durable>` and terminated.
+
+    With `linger_s` messages may gather so long after a batch that was not full: the first after a pause is
+    applied at once, and a steady trickle costs one transaction per linger instead of one per message.
     """
 
     def __init__(  # noqa: PLR0913  a consumer is its six facts
@@ -46,6 +49,7 @@ class DurableConsumer(Generic[T]):
         subject: str | None = None,
         batch: int = 64,
         ack_wait_s: float = 30,
+        linger_s: float = 0,
     ) -> None:
         self._bus = bus
         self._stream = stream
@@ -55,6 +59,7 @@ class DurableConsumer(Generic[T]):
         self._subject = subject or stream.subjects[0]
         self._batch = batch
         self._ack_wait_s = ack_wait_s
+        self._linger_s = linger_s
         self._task: asyncio.Task[None] | None = None
         self._subscription: JetStreamContext.PullSubscription | None = None
 
@@ -101,6 +106,8 @@ class DurableConsumer(Generic[T]):
                 await asyncio.sleep(_BACKOFF_S[1])  # the broker is away; nothing signals its return here
                 continue
             await self._apply(messages)
+            if self._linger_s and len(messages) < self._batch:
+                await asyncio.sleep(self._linger_s)
 
     async def _apply(self, messages: list[Msg]) -> None:
         try:

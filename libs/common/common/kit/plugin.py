@@ -1,6 +1,7 @@
 """One Litestar plugin that gives every service probes, metrics, logs, traces and one error shape."""
 
 import asyncio
+import gc
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -66,6 +67,7 @@ class ServicePlugin(InitPlugin):
             **(app_config.exception_handlers or {}),
         }
         app_config.logging_config = None
+        app_config.on_startup = [*(app_config.on_startup or []), _keep_what_started]
         return app_config
 
     @asynccontextmanager
@@ -173,3 +175,9 @@ def _http_error(request: Request, error: HTTPException) -> Response[bytes]:  # t
 def _unexpected_error(request: Request, error: Exception) -> Response[bytes]:  # type: ignore[type-arg]
     _LOG.error("unhandled error on %s", request.url.path, exc_info=error)
     return _problem(request, ServiceError("Internal error."))
+
+
+def _keep_what_started() -> None:
+    # Modules, routes and prices live as long as the process: the collector need not walk them again.
+    gc.collect()
+    gc.freeze()

@@ -16,6 +16,8 @@ _ACK_WAIT_S = 6.0
 """After a crash the messages in hand come again this late, and leases wait for them; a little more than the
 writer's patience with an absent database, which is no crash.
 """
+_LINGER_S = 0.1
+"""Relays publish every 5 ms; a transaction for each such message would cost more than all it charges."""
 
 
 class UsageConsumer(DurableConsumer[UsageBatch]):
@@ -27,4 +29,13 @@ class UsageConsumer(DurableConsumer[UsageBatch]):
         async def handle(batches: Sequence[UsageBatch]) -> None:
             await charger.charge_usage(batches)
 
-        super().__init__(bus, INTAKE, DURABLE, decoder.decode, handle, batch=_BATCH, ack_wait_s=_ACK_WAIT_S)
+        super().__init__(
+            bus,
+            INTAKE,
+            DURABLE,
+            decoder.decode,
+            handle,
+            batch=_BATCH,
+            ack_wait_s=_ACK_WAIT_S,
+            linger_s=_LINGER_S,
+        )
