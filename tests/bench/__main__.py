@@ -77,6 +77,8 @@ async def _run(settings: argparse.Namespace) -> dict[str, object]:
             (Target("tollway", suite.url, suite.key), suite, False),
         ]
         idle_memory = await _memory(suite, targets[1][0])
+        bare = stack.enter_context(processes.bare_hop(upstream_url))
+        targets.append((Target("bare", bare.url, bare.key), bare, False))
         if not settings.skip_litellm:
             peer = stack.enter_context(processes.litellm(upstream_url))
             targets.append((Target("litellm", peer.url, peer.key), peer, True))

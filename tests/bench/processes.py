@@ -143,6 +143,22 @@ def _tollway_groups(
 
 
 @contextmanager
+def bare_hop(upstream_url: str) -> Iterator[Suite]:
+    """One bare uvicorn + aiohttp hop (see bare.py)."""
+    port = free_port()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "BARE_UPSTREAM": upstream_url}
+    command = [sys.executable, "-m", "uvicorn", "bench.bare:app", "--port", str(port), "--loop", "uvloop"]
+    command += ["--http", "httptools", "--no-access-log", "--log-level", "error", "--lifespan", "off"]
+    process = subprocess.Popen(command, env=environment)
+    try:
+        url = f"http://127.0.0.1:{port}/v1"
+        _await_answer(url, _KEY, process)
+        yield Suite(url, _KEY, {"bare": [psutil.Process(process.pid)]})
+    finally:
+        _stop(process)
+
+
+@contextmanager
 def litellm(upstream_url: str) -> Iterator[Suite]:
     """LiteLLM's proxy, one worker, without a database, from its own virtual environment."""
     python = _litellm_environment()

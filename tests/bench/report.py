@@ -90,6 +90,9 @@ def table(figures: dict[str, Any]) -> str:
     for label, kind in (("JSON requests per second, 16 callers", "json"), ("streams per second", "stream")):
         mine, theirs = own[kind]["per_s"], peer[kind]["per_s"] if peer else None
         rows.append(_row(label, f"{mine:.0f}", theirs and f"{theirs:.0f}", theirs and mine / theirs, ""))
+    bare = figures["targets"]["bare"]
+    for label, kind in (("for scale: one bare uvicorn + aiohttp hop, JSON", "json"), ("… stream", "stream")):
+        rows.append(_row(label, f"{bare[kind]['cpu_us']['bare']:.0f} µs", None, None, ""))
     rows += _own_rows(figures)
     return "\n".join(rows)
 
