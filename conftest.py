@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["common.testing.plugin"]
+pytest_plugins = ["common.testing.plugin", "simulators.fixtures"]
 
 ROOT = Path(__file__).parent
 WHOLE_SUITE = [ROOT / "tests" / "e2e", ROOT / "tests" / "chaos"]

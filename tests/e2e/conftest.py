@@ -7,8 +7,6 @@ import pytest
 
 from e2e.suite import RunningSuite, running_suite
 
-pytest_plugins = ("simulators.fixtures",)
-
 
 @pytest.fixture(scope="session")
 def suite(tmp_path_factory: pytest.TempPathFactory, simulator: str) -> Iterator[RunningSuite]:

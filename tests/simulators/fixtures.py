@@ -1,4 +1,4 @@
-"""The pytest fixture `simulator`: `pytest_plugins = ("simulators.fixtures",)`."""
+"""The pytest fixture `simulator`, for every test of the repository (the root conftest.py loads it)."""
 
 from collections.abc import Iterator
 

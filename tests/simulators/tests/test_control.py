@@ -16,8 +16,6 @@ import pytest
 
 from simulators.process import SimulatorFailedError, running_simulator
 
-pytest_plugins = ("simulators.fixtures",)
-
 CHAT = "/openai/v1/chat/completions"
 SAID = [{"role": "user", "content": "hi"}]
 

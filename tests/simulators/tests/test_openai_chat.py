@@ -11,8 +11,6 @@ from pydantic import BaseModel
 
 from simulators.text import count_tokens
 
-pytest_plugins = ("simulators.fixtures",)
-
 
 @pytest.fixture
 def client(simulator: str) -> Iterator[openai.OpenAI]:

@@ -8,8 +8,6 @@ import httpx
 import openai
 import pytest
 
-pytest_plugins = ("simulators.fixtures",)
-
 MODEL = "text-embedding-3-small"
 KEY = {"authorization": "Bearer sk-any"}
 

@@ -11,8 +11,6 @@ import msgspec
 import openai
 import pytest
 
-pytest_plugins = ("simulators.fixtures",)
-
 KEY = {"authorization": "Bearer sk-any"}
 SAID: Any = [{"role": "user", "content": "hi"}]
 

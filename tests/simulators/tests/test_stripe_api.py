@@ -7,8 +7,6 @@ import httpx
 import pytest
 import stripe
 
-pytest_plugins = ("simulators.fixtures",)
-
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 

@@ -10,8 +10,6 @@ import stripe
 
 from simulators.receiver import Receiver
 
-pytest_plugins = ("simulators.fixtures",)
-
 
 def session_params(unit_amount: int = 2000, **more: Any) -> Any:
     return {

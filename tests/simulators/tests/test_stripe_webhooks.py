@@ -9,8 +9,6 @@ import stripe
 
 from simulators.receiver import Received, Receiver
 
-pytest_plugins = ("simulators.fixtures",)
-
 SECRET = "whsec_known_to_both"
 
 

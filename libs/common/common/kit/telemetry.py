@@ -7,14 +7,14 @@ the automatic ASGI instrumentation makes a span of every SSE chunk.
 
 from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from opentelemetry import context, trace
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 
@@ -23,21 +23,18 @@ class Telemetry:
     """The tracer of one service; `enabled` is what hot paths ask before they do anything."""
 
     def __init__(
-        self, service: str, replica: str, endpoint: str, ratio: float, provider: TracerProvider | None = None
+        self,
+        service: str,
+        replica: str,
+        endpoint: str,
+        ratio: float,
+        provider: "TracerProvider | None" = None,
     ) -> None:
-        self.enabled = bool(endpoint) or provider is not None
-        self._provider = provider
         if endpoint and provider is None:
-            # Loaded only when used: the exporter and its protobuf cost every process memory and start time.
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
-                OTLPSpanExporter,
-            )
-
-            resource = Resource.create({"service.name": f"tollway-{service}", "service.instance.id": replica})
-            self._provider = TracerProvider(resource=resource, sampler=ParentBased(TraceIdRatioBased(ratio)))
-            exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")
-            self._provider.add_span_processor(BatchSpanProcessor(exporter))
-        self._tracer = (self._provider or trace.NoOpTracerProvider()).get_tracer("tollway")
+            provider = _exporting_provider(service, replica, endpoint, ratio)
+        self.enabled = provider is not None
+        self._provider = provider
+        self._tracer = (provider or trace.NoOpTracerProvider()).get_tracer("tollway")
 
     @contextmanager
     def span(
@@ -65,3 +62,17 @@ def traceparent_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
         if name == b"traceparent":
             return value.decode("latin-1")
     return None
+
+
+def _exporting_provider(service: str, replica: str, endpoint: str, ratio: float) -> "TracerProvider":
+    # Loaded only when used: the SDK, the exporter and its protobuf cost every process memory and start time.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased  # noqa: PLC0415
+
+    resource = Resource.create({"service.name": f"tollway-{service}", "service.instance.id": replica})
+    provider = TracerProvider(resource=resource, sampler=ParentBased(TraceIdRatioBased(ratio)))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")))
+    return provider

@@ -64,15 +64,19 @@ class ServerProcess:
             raise ServerError(f"{self.name} is not started")
         return self._child.pid
 
+    # `kill` may come from another thread while `stop` waits: each method looks at the child it began with.
+
     @property
     def exit_code(self) -> int | None:
         """None while running; the negated signal number when a signal ended it."""
-        return None if self._child is None else self._child.poll()
+        child = self._child
+        return None if child is None else child.poll()
 
     @property
     def running(self) -> bool:
         """True from spawn until the server exits by itself or is stopped."""
-        return self._child is not None and self._child.poll() is None
+        child = self._child
+        return child is not None and child.poll() is None
 
     def spawn(
         self,
@@ -135,13 +139,14 @@ class ServerProcess:
 
     def stop(self, ask: signal.Signals, timeout_s: float) -> None:
         """Ask with a signal, wait, and kill what has not left in time; does nothing when not running."""
-        if self._child is None:
+        child = self._child
+        if child is None:
             return
-        family = self._family()
-        if self._child.poll() is None:
-            self._child.send_signal(ask)
+        family = _family(child)
+        if child.poll() is None:
+            child.send_signal(ask)
             try:
-                self._child.wait(timeout_s)
+                child.wait(timeout_s)
             except subprocess.TimeoutExpired:
                 self.kill()
                 return
@@ -150,21 +155,23 @@ class ServerProcess:
 
     def kill(self) -> None:
         """SIGKILL the server and every child of it; returns when all are gone; nothing to do when stopped."""
-        if self._child is None:
+        child = self._child
+        if child is None:
             return
-        if self._child.poll() is None:
-            self._child.send_signal(signal.SIGSTOP)  # so that it cannot fork while its children are listed
-        family = self._family()
-        self._child.kill()
-        self._child.wait()
+        if child.poll() is None:
+            child.send_signal(signal.SIGSTOP)  # so that it cannot fork while its children are listed
+        family = _family(child)
+        child.kill()
+        child.wait()
         _kill_all(family)
         self._child = None
 
-    def _family(self) -> list[psutil.Process]:
-        try:
-            return psutil.Process(self.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
+
+def _family(child: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    try:
+        return psutil.Process(child.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
 
 
 def free_port() -> int:
