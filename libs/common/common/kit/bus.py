@@ -85,6 +85,12 @@ class Bus:
             raise UnavailableError("NATS is not connected.")
         await self.client.flush(timeout=2)
 
+    async def flush(self) -> None:
+        """Return when the broker has seen everything sent so far, subscriptions above all."""
+        # nats-py writes its PING ahead of what waits in its buffer; the second round trip follows the buffer.
+        await self.client.flush()
+        await self.client.flush()
+
     async def ensure_streams(self, streams: Iterable[Stream], replicas: int = 1) -> None:
         """Create the streams, give them their subjects and let them take batches; the same call from every
         replica is harmless.
@@ -150,7 +156,7 @@ class Bus:
     async def subscribe(self, subject: str, callback: Callable[[Msg], Awaitable[None]]) -> None:
         """Core subscription: from now on every replica gets every message while it is connected."""
         await self.client.subscribe(subject, cb=callback)
-        await self.client.flush()  # the broker knows of it, so what others send next is not missed
+        await self.flush()  # the broker knows of it, so what others send next is not missed
 
     async def close(self) -> None:
         """Send what is buffered and close; a broker that is away is not waited for."""

@@ -96,7 +96,7 @@ class RpcServer:
             await self._service.add_endpoint(
                 name=name, subject=method.subject, handler=self._endpoint(method, handler)
             )
-        await self._bus.client.flush()  # else the first callers may hear that nobody answers
+        await self._bus.flush()  # else the first callers may hear that nobody answers
 
     async def stop(self) -> None:
         """Stop taking calls and finish those under way; each is given five seconds."""
