@@ -1,7 +1,7 @@
 """Small pieces for raw ASGI handlers: read a bounded body, send a whole answer, look up a header."""
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
+from typing import Any, cast
 
 from common.contracts.errors import BodyTooLargeError, ServiceError
 from common.contracts.routes import Protocol
@@ -63,3 +63,52 @@ async def send_error(send: Send, protocol: Protocol, error: ServiceError, reques
     """One complete error answer in the protocol's shape."""
     status, headers, body = render_error(protocol, error, request_id)
     await send_response(send, status, headers, body)
+
+
+class DisconnectWatch:
+    """Calls `on_gone`, once, when the client disconnects; `gone` tells that it did.
+
+    A server says so only to who awaits `receive()`. A task for each request that does nothing else would cost
+    about as much as routing the request, so the watch steps the coroutine itself: it runs it to the future it
+    waits for, and again when that future is done.
+    """
+
+    __slots__ = ("_on_gone", "_receive", "_waiting", "gone")
+
+    def __init__(self, receive: Receive, on_gone: Callable[[], object]) -> None:
+        self._receive = receive
+        self._on_gone = on_gone
+        self._waiting: Coroutine[Any, Any, Message] | None = None
+        self.gone = False
+
+    def start(self) -> None:
+        """Begin; call it when the request's body has been read to its end."""
+        self._waiting = cast("Coroutine[Any, Any, Message]", self._receive())
+        self._step()
+
+    def trip(self) -> None:
+        """The client is known to be gone."""
+        if not self.gone:
+            self.gone = True
+            self._on_gone()
+
+    def stop(self) -> None:
+        """End the watch; harmless when it never began."""
+        if self._waiting is not None:
+            self._waiting.close()
+            self._waiting = None
+
+    def _step(self, _done: object = None) -> None:
+        while self._waiting is not None:
+            try:
+                future = self._waiting.send(None)
+            except StopIteration as told:
+                if told.value["type"] == "http.disconnect":
+                    self._waiting = None
+                    self.trip()
+                    return
+                self._waiting = cast("Coroutine[Any, Any, Message]", self._receive())
+            else:
+                future._asyncio_future_blocking = False  # noqa: SLF001  what a task does with what it awaits
+                future.add_done_callback(self._step)
+                return

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from common.contracts.routes import Service
-from common.kit.asgi import ClientGoneError, Message, Receive, Send
+from common.kit.asgi import ClientGoneError, DisconnectWatch, Message, Receive, Send
 from gateway.domain.headers import RawHeaders, returned_headers
 from gateway.domain.ports import Answer, Services
-from gateway.routes.disconnects import DisconnectWatch
 
 CLIENT_GONE = 499
 """What metrics call a request whose client left before the answer began; nobody receives it."""
@@ -36,7 +35,9 @@ async def forward(services: Services, forwarding: Forwarding, receive: Receive, 
     Raises UnavailableError or UpstreamError before the answer has begun and AnswerCutError after, when the
     server must cut the connection. When the client leaves, the service sees its caller leave at once.
     """
-    watch = DisconnectWatch(receive)
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  a coroutine that runs is in a task
+    watch = DisconnectWatch(receive, task.cancel)
     try:
         await _exchange(services, forwarding, receive, send, watch)
     except asyncio.CancelledError:

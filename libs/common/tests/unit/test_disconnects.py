@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.routes.disconnects import DisconnectWatch
+from common.kit.asgi import DisconnectWatch
 
 
 class Client:
@@ -19,7 +19,9 @@ class Client:
 
 
 async def _watched(client: Client, ready: asyncio.Event, watches: list[DisconnectWatch]) -> str:
-    watch = DisconnectWatch(client.receive)
+    task = asyncio.current_task()
+    assert task is not None
+    watch = DisconnectWatch(client.receive, task.cancel)
     watches.append(watch)
     watch.start()
     ready.set()
