@@ -47,6 +47,7 @@ from common.kit.outbox import OutboxPublisher
 from common.kit.plugin import ServicePlugin
 from common.kit.principal import PrincipalSigner
 from common.kit.rpc import RpcClient, RpcServer
+from common.kit.tasks import end_tasks
 
 _LOG = logging.getLogger(__name__)
 INBOX_DAYS = 14
@@ -77,7 +78,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> Litestar:
                 asyncio.create_task(_until_done(lambda: _load_prices(parts, settings, prices))),
                 asyncio.create_task(post_grants(parts.writer, account_finder(parts.rpc), grants)),
             ]
-            stack.push_async_callback(_cancel, tasks)
+            stack.push_async_callback(end_tasks, *tasks)
             yield
 
     return Litestar(
@@ -200,9 +201,3 @@ async def _until_done(work: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(_RETRY_S)
         else:
             return
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import cast
 
@@ -42,6 +42,7 @@ from common.kit.db import Database
 from common.kit.plugin import ServicePlugin
 from common.kit.principal import PrincipalSigner
 from common.kit.rpc import RpcClient
+from common.kit.tasks import end_tasks
 
 
 class ChatRelay:
@@ -93,9 +94,9 @@ class ChatRelay:
             consumer = ChannelConsumer(bus, channels, settings.channels_reload_s)
             await consumer.start()
             await follow_recalls(bus, leases)
-            stack.push_async_callback(_stop, asyncio.create_task(consumer.run(), name="channels"))
+            stack.push_async_callback(end_tasks, asyncio.create_task(consumer.run(), name="channels"))
             feed = NatsPriceFeed(bus, self.prices.load)
-            stack.push_async_callback(_stop, asyncio.create_task(feed.run(), name="prices"))
+            stack.push_async_callback(end_tasks, asyncio.create_task(feed.run(), name="prices"))
 
             relay = Relay(
                 channels,
@@ -147,9 +148,3 @@ def _bootstrap_channels(path: str) -> list[Channel]:
         return channels_from(load_bootstrap(Path(path), secrets_of=("channels",)).channels)
     except InvalidRequestError as error:
         raise BootstrapError(f"{path}: {error.message}") from None
-
-
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

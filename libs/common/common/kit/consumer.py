@@ -15,6 +15,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from common.contracts.streams import Stream
 from common.kit.bus import Bus
 from common.kit.metrics import CONSUMED, CONSUMER_LAG
+from common.kit.tasks import end_tasks
 
 _LOG = logging.getLogger(__name__)
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -81,8 +82,7 @@ class DurableConsumer(Generic[T]):
     async def stop(self) -> None:
         """Stop at once; a batch under way is given up and redelivered to whoever comes next."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_tasks(self._task)
         if self._subscription is not None:
             # nats-py's drain waits for ever for the notices a pull subscription was sent between fetches.
             with suppress(NatsError, OSError):

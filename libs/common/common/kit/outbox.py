@@ -19,6 +19,7 @@ from common.contracts.errors import UnavailableError
 from common.kit.bus import Bus
 from common.kit.db import Database
 from common.kit.metrics import EVENTS_PUBLISHED, OUTBOX_PENDING
+from common.kit.tasks import end_tasks
 
 _LOG = logging.getLogger(__name__)
 
@@ -128,8 +129,7 @@ class OutboxPublisher:
     async def stop(self) -> None:
         """Stop; what is unpublished stays in the table for the next start."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_tasks(self._task)
 
     async def _run(self) -> None:
         while True:
