@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from house.tree import Source
 
 ROOMS = frozenset(("routes", "consumers", "usecases", "domain", "adapters", "migrations"))
-LOOSE_MODULES = frozenset(("__init__.py", "app.py", "settings.py", "py.typed"))
+LOOSE_MODULES = frozenset(("__init__.py", "app.py", "parts.py", "settings.py", "py.typed"))
 TEST_ROOMS = frozenset(("unit", "component"))
 README_LINES = 120
 KIT_LINES = 2000

@@ -1,13 +1,10 @@
 """The composition root of billing."""
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import msgspec
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
@@ -22,20 +19,27 @@ from billing.adapters.postgres.usage import PostgresUsage
 from billing.adapters.postgres.wallets import PostgresWallets
 from billing.consumers.leases import add_lease_methods
 from billing.consumers.usage import DURABLE, UsageConsumer
-from billing.domain.ports import Clock, LeaseKeeper
+from billing.domain.ports import Clock, LeaseKeeper, PriceShelf, PriceStore
 from billing.domain.prices import FILE_SOURCE, price_from_spec
+from billing.memberships.app import MEMBERSHIPS
+from billing.notices.app import NOTICES
+from billing.parts import Feature, Parts
+from billing.payments.app import PAYMENTS
 from billing.routes.audits import AuditController
 from billing.routes.prices import PriceController
 from billing.routes.principals import provide_principal, require_principal
 from billing.routes.topups import TopupController
 from billing.routes.usage import UsageController
 from billing.routes.wallets import WalletController
+from billing.seals.app import SEALS
 from billing.settings import Settings
+from billing.statements.app import STATEMENTS
 from billing.usecases.leases import Leases, LeaseSweeper, sweep_leases
 from billing.usecases.prices import apply_prices, publish_book, seed_prices
 from billing.usecases.topups import post_grants
 from billing.usecases.usage import UsageCharger
 from billing.usecases.writer import LedgerWriter
+from common.contracts.bootstrap import Bootstrap
 from common.contracts.errors import InvalidRequestError
 from common.contracts.prices import Price
 from common.contracts.streams import INTAKE, STREAMS
@@ -47,14 +51,12 @@ from common.kit.outbox import OutboxPublisher
 from common.kit.plugin import ServicePlugin
 from common.kit.principal import PrincipalSigner
 from common.kit.rpc import RpcClient, RpcServer
-from common.kit.tasks import end_tasks
 
-_LOG = logging.getLogger(__name__)
+FEATURES: tuple[Feature, ...] = (PAYMENTS, MEMBERSHIPS, STATEMENTS, SEALS, NOTICES)
 INBOX_DAYS = 14
 """Longer than INTAKE keeps a message, so that none can come back unknown."""
 MONTHS_AHEAD = 3
 _DAY_S = 86_400
-_RETRY_S = 5
 _INJECTED = ("writer", "wallets", "usage", "prices", "shelf", "auditor")
 
 
@@ -66,49 +68,70 @@ def utc_now() -> datetime:
 def create_app(settings: Settings, clock: Clock = utc_now) -> Litestar:
     """The service; BootstrapError when the bootstrap file cannot be applied."""
     plugin = ServicePlugin("billing", settings)
-    prices, grants = _bootstrap(settings.bootstrap)
+    bootstrap = load_bootstrap(Path(settings.bootstrap), secrets_of=()) if settings.bootstrap else Bootstrap()
+    prices, grants = _core_bootstrap(settings.bootstrap, bootstrap)
 
     @asynccontextmanager
     async def running(app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            parts = await _open(app.state, plugin, settings, clock, stack)
-            tasks = [
-                asyncio.create_task(_every(settings.sweep_interval_s, lambda: sweep_leases(parts.sweeper))),
-                asyncio.create_task(_every(_DAY_S, lambda: _keep_house(parts.keeper, clock))),
-                asyncio.create_task(_until_done(lambda: _load_prices(parts, settings, prices))),
-                asyncio.create_task(post_grants(parts.writer, account_finder(parts.rpc), grants)),
-            ]
-            stack.push_async_callback(end_tasks, *tasks)
+            parts = await _connect(app.state, plugin, settings, clock, bootstrap, stack)
+            core = _open_core(parts)
+            for feature in FEATURES:
+                await feature.open(parts)
+            consumer = UsageConsumer(
+                parts.bus, UsageCharger(parts.writer, NatsDeadLetters(parts.bus, INTAKE, DURABLE))
+            )
+            for part in (consumer, parts.server):
+                await part.start()
+                stack.push_async_callback(part.stop)
+            parts.every(settings.sweep_interval_s, lambda: sweep_leases(core.sweeper))
+            parts.every(_DAY_S, lambda: _keep_house(core.keeper, clock))
+            parts.until_done(lambda: _load_prices(core.store, core.shelf, settings, prices))
+            parts.run(post_grants(parts.writer, account_finder(parts.rpc), grants))
             yield
 
+    names = [*_INJECTED, *(name for feature in FEATURES for name in feature.names)]
     return Litestar(
-        route_handlers=[WalletController, TopupController, UsageController, PriceController, AuditController],
+        route_handlers=[
+            WalletController,
+            TopupController,
+            UsageController,
+            PriceController,
+            AuditController,
+            *(controller for feature in FEATURES for controller in feature.controllers),
+        ],
         plugins=[plugin],
         lifespan=[running],
         guards=[require_principal(PrincipalSigner(settings.principal_keys))],
         dependencies={
             "principal": Provide(provide_principal, sync_to_thread=False),
-            **{name: _from_state(name) for name in _INJECTED},
+            **{name: _from_state(name) for name in names},
         },
         openapi_config=None,
     )
 
 
-class _Parts(msgspec.Struct):
-    """What the background tasks work with."""
+class _Core:
+    """What the background tasks of the ledger itself work with."""
 
-    writer: LedgerWriter
-    keeper: LeaseKeeper
-    sweeper: LeaseSweeper
-    store: PostgresPrices
-    shelf: NatsPriceShelf
-    rpc: RpcClient
+    def __init__(
+        self, keeper: LeaseKeeper, sweeper: LeaseSweeper, store: PriceStore, shelf: PriceShelf
+    ) -> None:
+        self.keeper = keeper
+        self.sweeper = sweeper
+        self.store = store
+        self.shelf = shelf
 
 
-async def _open(
-    state: State, plugin: ServicePlugin, settings: Settings, clock: Clock, stack: AsyncExitStack
-) -> _Parts:
-    """Connect and start, in the order in which `stack` takes down again: RPC and usage stop first."""
+async def _connect(
+    state: State,
+    plugin: ServicePlugin,
+    settings: Settings,
+    clock: Clock,
+    bootstrap: Bootstrap,
+    stack: AsyncExitStack,
+) -> Parts:
+    """Connect, and start the writer and the outbox, in the order in which `stack` takes down again."""
     database = Database(settings.database_url, settings.pool_size)
     stack.push_async_callback(database.close)
     bus = await Bus.connect(settings.nats_url, f"billing-{settings.replica}")
@@ -118,37 +141,49 @@ async def _open(
 
     outbox = OutboxPublisher(database, bus, "billing")
     writer = LedgerWriter(PostgresLedger(database), clock, outbox.notify)
-    consumer = UsageConsumer(bus, UsageCharger(writer, NatsDeadLetters(bus, INTAKE, DURABLE)))
-    server = RpcServer(bus, "billing", plugin.telemetry)
-    add_lease_methods(server, Leases(writer, settings.lease_ttl_s))
-    for part in (outbox, writer, consumer, server):
+    for part in (outbox, writer):
         await part.start()
         stack.push_async_callback(part.stop)
+    return Parts(
+        settings=settings,
+        clock=clock,
+        bootstrap=bootstrap,
+        database=database,
+        bus=bus,
+        rpc=RpcClient(bus, plugin.telemetry),
+        server=RpcServer(bus, "billing", plugin.telemetry),
+        writer=writer,
+        notify=outbox.notify,
+        plugin=plugin,
+        state=state,
+        stack=stack,
+    )
 
+
+def _open_core(parts: Parts) -> _Core:
+    database, bus, settings = parts.database, parts.bus, parts.settings
+    add_lease_methods(parts.server, Leases(parts.writer, settings.lease_ttl_s))
     keeper = PostgresLeases(database)
     backlog = NatsUsageBacklog(bus, INTAKE, DURABLE)
-    sweeper = LeaseSweeper(writer, keeper, backlog, clock, settings.lease_grace_s)
-    rpc = RpcClient(bus, plugin.telemetry)
-    parts = _Parts(writer, keeper, sweeper, PostgresPrices(database), NatsPriceShelf(bus), rpc)
-    state.writer = writer
+    sweeper = LeaseSweeper(parts.writer, keeper, backlog, parts.clock, settings.lease_grace_s)
+    store, shelf = PostgresPrices(database), NatsPriceShelf(bus)
+    state = parts.state
+    state.writer = parts.writer
     state.wallets = PostgresWallets(database)
     state.usage = PostgresUsage(database)
     state.auditor = PostgresAuditor(database)
-    state.prices = parts.store
-    state.shelf = parts.shelf
+    state.prices = store
+    state.shelf = shelf
 
     async def republish() -> None:
-        await publish_book(parts.store, parts.shelf)
+        await publish_book(store, shelf)
 
     bus.on_reconnect(republish)
-    return parts
+    return _Core(keeper, sweeper, store, shelf)
 
 
-def _bootstrap(path: str) -> tuple[list[Price], dict[str, int]]:
-    """Billing's part of the file: prices, and grants by e-mail."""
-    if not path:
-        return [], {}
-    bootstrap = load_bootstrap(Path(path), secrets_of=())
+def _core_bootstrap(path: str, bootstrap: Bootstrap) -> tuple[list[Price], dict[str, int]]:
+    """The file's prices, and grants by e-mail."""
     try:
         prices = [price_from_spec(spec, FILE_SOURCE) for spec in bootstrap.prices]
         grants = {user.email: parse_usd(user.grant_usd) for user in bootstrap.users if user.grant_usd}
@@ -168,36 +203,16 @@ def _from_state(name: str) -> Provide:
     return Provide(provide, sync_to_thread=False)
 
 
-async def _load_prices(parts: _Parts, settings: Settings, file_prices: Sequence[Price]) -> None:
+async def _load_prices(
+    store: PriceStore, shelf: PriceShelf, settings: Settings, file_prices: Sequence[Price]
+) -> None:
     """The file's prices are served at once; the seed's second of work follows."""
-    await apply_prices(parts.store, file_prices)
-    await publish_book(parts.store, parts.shelf)
-    if settings.seed_prices and await seed_prices(parts.store, list_source(), read_list_prices):
-        await publish_book(parts.store, parts.shelf)
+    await apply_prices(store, file_prices)
+    await publish_book(store, shelf)
+    if settings.seed_prices and await seed_prices(store, list_source(), read_list_prices):
+        await publish_book(store, shelf)
 
 
 async def _keep_house(keeper: LeaseKeeper, clock: Clock) -> None:
     await keeper.create_partitions(MONTHS_AHEAD)
     await keeper.prune(clock() - timedelta(days=INBOX_DAYS), INBOX_DAYS)
-
-
-async def _every(interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001  database or broker away: the next round does it
-            _LOG.warning("periodic work failed: %r", error)
-            await asyncio.sleep(min(interval_s, _RETRY_S))
-        else:
-            await asyncio.sleep(interval_s)
-
-
-async def _until_done(work: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001  as `_every`
-            _LOG.warning("start-up work failed, tried again: %r", error)
-            await asyncio.sleep(_RETRY_S)
-        else:
-            return

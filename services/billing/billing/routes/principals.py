@@ -12,9 +12,14 @@ from common.kit.principal import PRINCIPAL_HEADER, PrincipalSigner
 
 
 def require_principal(signer: PrincipalSigner) -> Guard:
-    """A guard that verifies the principal header before anything else of the request is read."""
+    """A guard that verifies the principal header before anything else of the request is read.
 
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    A handler with `opt={"public": True}` is reached without one and proves its caller by other means.
+    """
+
+    def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        if handler.opt.get("public"):
+            return
         header = connection.headers.get(PRINCIPAL_HEADER.decode())
         if header is None:
             raise InvalidKeyError("The request did not come through the gateway.")

@@ -1,0 +1,1 @@
+"""What happened, told again and told outside: event replay, webhooks, alerts."""

@@ -1,0 +1,89 @@
+"""What the composition root hands to the sub-packages, and what each gives back.
+
+Each sub-package (payments, memberships, statements, seals, notices) has the rooms of a service and an
+`app.py` that declares one `Feature`; `billing.app` opens them in order. None imports another.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+from litestar.datastructures import State
+from litestar.types import ControllerRouterHandler
+
+from billing.domain.ports import Clock, Writer
+from billing.settings import Settings
+from common.contracts.bootstrap import Bootstrap
+from common.kit.bus import Bus
+from common.kit.db import Database
+from common.kit.plugin import ServicePlugin
+from common.kit.rpc import RpcClient, RpcServer
+from common.kit.tasks import end_tasks
+
+_LOG = logging.getLogger(__name__)
+_RETRY_S = 5.0
+
+
+class Parts(msgspec.Struct):
+    """The shared parts of a running service; `state` holds what routes ask for by name.
+
+    `server` begins to answer once every feature is open. What is pushed on `stack` is taken down in reverse.
+    """
+
+    settings: Settings
+    clock: Clock
+    bootstrap: Bootstrap
+    database: Database
+    bus: Bus
+    rpc: RpcClient
+    server: RpcServer
+    writer: Writer
+    notify: Callable[[], None]
+    plugin: ServicePlugin
+    state: State
+    stack: AsyncExitStack
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """A background task that ends with the service."""
+        self.stack.push_async_callback(end_tasks, asyncio.create_task(work))
+
+    def every(self, interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Do `work` now and every `interval_s`; a failure is logged and tried again, after 5 s at most."""
+        self.run(_every(interval_s, work))
+
+    def until_done(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do `work` once; a failure is logged and tried again every 5 s."""
+        self.run(_until_done(work))
+
+
+class Feature(msgspec.Struct, frozen=True):
+    """Routes of a sub-package, the names in `state` they are given, and how it is opened."""
+
+    controllers: tuple[ControllerRouterHandler, ...]
+    names: tuple[str, ...]
+    open: Callable[[Parts], Awaitable[None]]
+
+
+async def _every(interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001  database or broker away: the next round does it
+            _LOG.warning("periodic work failed: %r", error)
+            await asyncio.sleep(min(interval_s, _RETRY_S))
+        else:
+            await asyncio.sleep(interval_s)
+
+
+async def _until_done(work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001  as `_every`
+            _LOG.warning("start-up work failed, tried again: %r", error)
+            await asyncio.sleep(_RETRY_S)
+        else:
+            return

@@ -1,0 +1,1 @@
+"""Money in and back: Stripe, redemption codes, top-up refunds and chargebacks."""

@@ -1,0 +1,1 @@
+"""Proof over time: the hash chain over transfers, closed months, reconciliation, partitions."""
