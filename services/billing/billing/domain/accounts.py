@@ -43,11 +43,15 @@ class Account:
 
 
 class Customer:
-    """The per-account counters: event sequences (last used), the `low` flag and the last recall."""
+    """The per-account counters: event sequences (last used), the `low` flag and the last recall.
+
+    `free_nano` is how much of wallet + held is a free allowance: a label, 0 <= free_nano <= wallet + held.
+    """
 
     __slots__ = (
         "billing_sequence",
         "changed",
+        "free_nano",
         "held",
         "id",
         "low",
@@ -66,6 +70,7 @@ class Customer:
         *,
         low: bool,
         recalled_at: datetime | None,
+        free_nano: int = 0,
     ) -> None:
         self.id = id_
         self.wallet = wallet
@@ -74,7 +79,13 @@ class Customer:
         self.billing_sequence = billing_sequence
         self.low = low
         self.recalled_at = recalled_at
+        self.free_nano = free_nano
         self.changed = False
+
+    @property
+    def paid_nano(self) -> int:
+        """What of wallet + held is not a free allowance."""
+        return self.wallet.balance + self.held.balance - self.free_nano
 
     def next_billing_sequence(self) -> int:
         """The sequence of the next event of this account in the BILLING stream; gap-free."""
