@@ -51,8 +51,8 @@ bench: install ## Measure against the direct call and LiteLLM
 e2e: install ## Run the tests with real clients against the running suite
 	@$(VENV)/python -m pytest tests/e2e $(ARGS)
 
-chaos: install ## Kill processes at random until a round is not clean: make chaos ROUNDS=100
-	@PYTHONPATH=tests $(VENV)/python -m chaos --rounds $(or $(ROUNDS),20) $(ARGS)
+chaos: install ## Kill, pause, cut and disorder until something is wrong: make chaos ROUNDS=1000
+	@PYTHONPATH=tests $(VENV)/python -m chaos --rounds $(or $(ROUNDS),100) $(ARGS)
 
 contracts: install ## Generate docs/contracts from the code
 	@PYTHONPATH=tests $(VENV)/python -m contracts

@@ -31,7 +31,9 @@ REDELIVERY_S = 6.0
 """What billing had fetched when it was killed, or could not acknowledge, JetStream hands out again after this
 time; until then leases that it may concern are not expired.
 """
-BILLING_NEEDS = {"billing", "postgres", "nats"}
+BILLING_NEEDS = {"billing", "postgres", "nats", "billing>postgres", "billing>nats"}
+RECONNECT_S = 1.0
+"""How long a client takes to notice that a broker or the way to it is back."""
 # Refusals that an outage explains. 401, 404 and 500 are none: a service that is away is not a wrong key.
 REFUSALS = {402, 429, 502, 503, 504}
 
@@ -168,11 +170,13 @@ def _unbilled(evidence: Evidence) -> Iterator[str]:
 
 def _lost_with(attempt: Attempt, outage: Outage, outages: Sequence[Outage]) -> bool:
     """Whether the relay held its usage when it was killed: it could not publish yet, or NATS was away."""
-    if outage.victim != "chat-relay" or attempt.began_s > outage.killed_s:
+    if outage.victim != "chat-relay" or outage.kind != "kill" or attempt.began_s > outage.killed_s:
         return False
     since_s = outage.killed_s - PUBLISH_S
-    for other in outages:
-        if other.victim == "nats" and other.killed_s < outage.killed_s and other.ready_s > since_s:
+    earlier = [other for other in outages if other.killed_s < outage.killed_s]
+    for other in sorted(earlier, key=lambda other: other.killed_s, reverse=True):
+        held_up = other.keeps_from("chat-relay", "nats") or other.victim == "chat-relay"
+        if held_up and other.ready_s + RECONNECT_S > since_s:
             since_s = min(since_s, other.killed_s - PUBLISH_S)
     return attempt.ended_s > since_s
 

@@ -1,4 +1,4 @@
-"""One round: load from one process, kills from this one, then quiet, then the books."""
+"""One stretch of rounds: load from one process, a fault a round from this one, then quiet, then the books."""
 
 import os
 import subprocess
@@ -50,8 +50,8 @@ WHERE kind IN ('wallet', 'held') OR name IN ('revenue', 'uncollected')
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a round was and what came of it; a good one has no `findings`. `settled_s` is None when it never
-    became quiet.
+    """What a stretch was and what came of it; a good one has no `findings`. `settled_s` is None when it never
+    became quiet. `faults` are those that struck.
     """
 
     seed: str
@@ -66,21 +66,18 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     journal: str
 
     def line(self) -> str:
-        """The round on one line, for people."""
-        kills = ", ".join(
-            f"{fault.victim} at {fault.at_s:.1f} s, away {outage.ready_s - outage.killed_s:.1f} s"
-            for fault, outage in zip(self.faults, self.outages, strict=False)
-        )
+        """The stretch on one line, for people."""
+        faults = ", ".join(fault.told() for fault in self.faults)
         endings = ", ".join(f"{count} {ending}" for ending, count in sorted(self.endings.items()))
         settled = "never settled" if self.settled_s is None else f"settled after {self.settled_s:.1f} s"
         verdict = f"{len(self.findings)} FINDINGS" if self.findings else "clean"
         return (
-            f"{self.seed}: {kills}; {endings}; longest wait {self.longest_wait_s:.1f} s; "
+            f"{self.seed}: {faults}; {endings}; longest wait {self.longest_wait_s:.1f} s; "
             f"{self.unbilled} unbilled; served again after {self.recovered_s:.1f} s; {settled}; {verdict}"
         )
 
 
-def run_round(suite: SupervisedSuite, seed: str, faults: Sequence[Fault]) -> Report:
+def run_stretch(suite: SupervisedSuite, seed: str, faults: Sequence[Fault]) -> Report:
     """Load, faults, quiet, books. Raises ServerError when a victim cannot be started again at all."""
     people = [suite.operator.person(balance) for balance in (RICH_USD, RICH_USD, RICH_USD, POOR_USD)]
     suite.topped_up += 3 * Decimal(RICH_USD) + Decimal(POOR_USD)
@@ -89,7 +86,7 @@ def run_round(suite: SupervisedSuite, seed: str, faults: Sequence[Fault]) -> Rep
     journal = suite.data_dir / "rounds" / f"{seed.replace(':', '-')}.jsonl"
     journal.parent.mkdir(exist_ok=True)
     plan = Plan(suite.operator.url, clients, seed)
-    outages = _load_and_kill(suite, plan, faults, journal)
+    struck, outages = _load_and_strike(suite, plan, faults, journal)
     found = suite.deaths()
     if found:
         outages += suite.outages()
@@ -102,7 +99,7 @@ def run_round(suite: SupervisedSuite, seed: str, faults: Sequence[Fault]) -> Rep
     suite.closed = evidence.wallets
     return Report(
         seed=seed,
-        faults=faults,
+        faults=struck,
         outages=outages,
         endings=dict(Counter(_ending(attempt) for attempt in attempts)),
         longest_wait_s=max(attempt.waited_s for attempt in attempts),
@@ -114,9 +111,11 @@ def run_round(suite: SupervisedSuite, seed: str, faults: Sequence[Fault]) -> Rep
     )
 
 
-def _load_and_kill(
+def _load_and_strike(
     suite: SupervisedSuite, plan: Plan, faults: Sequence[Fault], journal: Path
-) -> list[Outage]:
+) -> tuple[list[Fault], list[Outage]]:
+    """The faults that struck (a part that is down already is left alone), and what became of them."""
+    struck = []
     command = [sys.executable, "-m", "chaos.workload", str(journal)]
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     pipe = subprocess.PIPE
@@ -130,13 +129,14 @@ def _load_and_kill(
             begun_s = time.monotonic()
             for fault in faults:
                 time.sleep(max(0.0, begun_s + fault.at_s - time.monotonic()))
-                suite.kill(fault)
+                if suite.strike(fault):
+                    struck.append(fault)
             outages = suite.outages()
             if workload.wait(WORKLOAD_TIMEOUT_S) != 0:
                 raise RuntimeError(f"the workload ended with {workload.returncode}")
         finally:
             workload.kill()
-    return outages
+    return struck, outages
 
 
 def _probe_until_served(
