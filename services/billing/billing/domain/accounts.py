@@ -9,7 +9,8 @@ from datetime import datetime
 REVENUE = "revenue"
 PROMO = "promo"
 UNCOLLECTED = "uncollected"
-PLATFORM_ACCOUNTS = (REVENUE, PROMO, UNCOLLECTED, "stripe_clearing", "fees")
+STRIPE_CLEARING = "stripe_clearing"
+PLATFORM_ACCOUNTS = (REVENUE, PROMO, UNCOLLECTED, STRIPE_CLEARING, "fees")
 """Created by the first migration; all may go negative, the customers' may not."""
 
 
@@ -46,11 +47,13 @@ class Customer:
     """The per-account counters: event sequences (last used), the `low` flag and the last recall.
 
     `free_nano` is how much of wallet + held is a free allowance: a label, 0 <= free_nano <= wallet + held.
+    `debt_nano` is what a refund or chargeback found missing and `uncollected` paid in their place.
     """
 
     __slots__ = (
         "billing_sequence",
         "changed",
+        "debt_nano",
         "free_nano",
         "held",
         "id",
@@ -60,7 +63,7 @@ class Customer:
         "wallet",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  a row
         self,
         id_: str,
         wallet: Account,
@@ -71,6 +74,7 @@ class Customer:
         low: bool,
         recalled_at: datetime | None,
         free_nano: int = 0,
+        debt_nano: int = 0,
     ) -> None:
         self.id = id_
         self.wallet = wallet
@@ -80,6 +84,7 @@ class Customer:
         self.low = low
         self.recalled_at = recalled_at
         self.free_nano = free_nano
+        self.debt_nano = debt_nano
         self.changed = False
 
     @property

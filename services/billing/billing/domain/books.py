@@ -14,6 +14,7 @@ import msgspec
 from billing.domain.accounts import Account, Customer
 from billing.domain.spenders import Spender
 from common.contracts.billing import BillingEvent, TransferPosted
+from common.contracts.errors import ConflictError
 from common.contracts.principals import SpenderKind
 from common.contracts.streams import event_subject
 from common.kit.ids import uuid7
@@ -45,7 +46,7 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
 
 
 class PostedOperation(msgspec.Struct, frozen=True, gc=False):
-    """A top-up or grant that was carried out: the same id with the same body gets `result` again."""
+    """An operation that was carried out: the same id with the same body gets `result` again."""
 
     id: str
     fingerprint: bytes
@@ -100,6 +101,24 @@ class Books:
         self.charges: list[Charge] = []
         self.new_operations: list[PostedOperation] = []
         self.events: list[OutboxEvent] = []
+
+    def result_of(self, id_: str, fingerprint: bytes) -> bytes | None:
+        """What the operation answered when it was carried out, None when it was not.
+
+        ConflictError when the id was used for another body.
+        """
+        posted = self.operations.get(id_)
+        if posted is None:
+            return None
+        if posted.fingerprint != fingerprint:
+            raise ConflictError("This id was used before with another body.")
+        return posted.result
+
+    def remember(self, id_: str, fingerprint: bytes, result: bytes) -> None:
+        """The operation is carried out: its repetition gets `result`."""
+        row = PostedOperation(id_, fingerprint, result)
+        self.operations[id_] = row
+        self.new_operations.append(row)
 
     def transfer(
         self,

@@ -1,4 +1,4 @@
-"""Top-ups and grants: money that comes in, once per id."""
+"""Money that comes into a wallet, once per id: top-ups, grants, payments, redemptions, returns."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from billing.domain.accounts import PROMO
-from billing.domain.books import PostedOperation
+from billing.domain.accounts import PROMO, UNCOLLECTED
 from billing.domain.leases import is_uuid
 from common.contracts.billing import TopupCompleted
-from common.contracts.errors import ConflictError, InvalidRequestError
+from common.contracts.errors import InvalidRequestError
 from common.kit.money import MAX_NANO, format_usd
 
 if TYPE_CHECKING:
+    from billing.domain.accounts import Customer
     from billing.domain.books import Books, Wanted
 
 
@@ -28,12 +28,20 @@ class Topup(msgspec.Struct, frozen=True):
     currency: str = "USD"
 
 
+TOPUPS = frozenset(("topup", "grant", "payment", "redemption"))
+"""Kinds that are new money, told as `billing.topup.completed.v1`; the others return what was taken back."""
+PAYS_DEBT = frozenset(("payment", "redemption", "payment_refund_reversed", "chargeback_reversed"))
+"""Kinds that pay the account's debt first; what an admin gives is theirs whatever they owe."""
 _DECODER = msgspec.json.Decoder(Topup)
 _ENCODER = msgspec.json.Encoder()
 
 
 class PostTopup(msgspec.Struct, frozen=True):
-    """Credit a wallet from `promo`; `kind` is `topup` (an admin did it) or `grant` (the bootstrap file)."""
+    """Credit a wallet from the platform account `source`.
+
+    `kind`: `topup` (an admin did it), `grant` (the bootstrap file), `payment` and its reversed refund or
+    chargeback (from `stripe_clearing`), `redemption`.
+    """
 
     id: str
     account: str
@@ -41,41 +49,41 @@ class PostTopup(msgspec.Struct, frozen=True):
     kind: str
     reason: str
     size: int = 1
+    source: str = PROMO
 
     def want(self, wanted: Wanted) -> None:
         """The account, the platform's side and whether it was posted before."""
         wanted.customers.add(self.account)
-        wanted.platform.add(PROMO)
+        wanted.platform.update((self.source, UNCOLLECTED) if self.kind in PAYS_DEBT else (self.source,))
         wanted.operations.add(self.id)
 
     def decide(self, books: Books) -> Topup:
         """Post it, or answer as the first time; ConflictError when the id was used for something else."""
-        posted = books.operations.get(self.id)
-        if posted is not None:
-            if posted.fingerprint != self.fingerprint():
-                raise ConflictError("This id was used before with another body.")
-            return _DECODER.decode(posted.result)
+        result = books.result_of(self.id, self.fingerprint())
+        if result is not None:
+            return _DECODER.decode(result)
         customer = books.customers[self.account]
-        promo = books.accounts[PROMO]
-        if max(customer.wallet.credits, promo.debits) + self.amount_nano > MAX_NANO:
+        source = books.accounts[self.source]
+        if max(customer.wallet.credits, source.debits) + self.amount_nano > MAX_NANO:
             raise InvalidRequestError("The amount is more than the ledger can hold.", param="amount")
-        books.post(self.kind, promo, customer.wallet, self.amount_nano, customer, self.id)
+        books.post(self.kind, source, customer.wallet, self.amount_nano, customer, self.id)
+        if self.kind in PAYS_DEBT:
+            _pay_debt(books, customer, self)
         customer.low = False
         topup = Topup(
             self.id, self.account, format_usd(self.amount_nano), format_usd(customer.wallet.balance)
         )
-        event = TopupCompleted(
-            self.id,
-            customer.next_billing_sequence(),
-            self.account,
-            topup.amount,
-            self.reason or self.kind,
-            topup.balance,
-        )
-        books.tell(customer, event)
-        row = PostedOperation(self.id, self.fingerprint(), _ENCODER.encode(topup))
-        books.operations[self.id] = row
-        books.new_operations.append(row)
+        if self.kind in TOPUPS:
+            event = TopupCompleted(
+                self.id,
+                customer.next_billing_sequence(),
+                self.account,
+                topup.amount,
+                self.reason or self.kind,
+                topup.balance,
+            )
+            books.tell(customer, event)
+        books.remember(self.id, self.fingerprint(), _ENCODER.encode(topup))
         return topup
 
     def fingerprint(self) -> bytes:
@@ -92,3 +100,11 @@ def check_topup(operation: PostTopup) -> None:
         raise InvalidRequestError("The amount is above zero.", param="amount")
     if "\0" in operation.reason:
         raise InvalidRequestError("A reason has no NUL.", param="reason")
+
+
+def _pay_debt(books: Books, customer: Customer, topup: PostTopup) -> None:
+    paid = min(customer.debt_nano, topup.amount_nano)
+    if paid:
+        books.post("debt_paid", customer.wallet, books.accounts[UNCOLLECTED], paid, customer, topup.id)
+        customer.debt_nano -= paid
+        customer.changed = True

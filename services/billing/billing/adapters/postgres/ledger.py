@@ -41,7 +41,8 @@ _INSERT_SPENDERS = text(
     " CAST(:accounts AS uuid[]), CAST(:kinds AS text[])) ON CONFLICT DO NOTHING"
 )
 _LOCK_CUSTOMERS = text(
-    "SELECT account::text, usage_sequence, billing_sequence, low, recalled_at, free_nano FROM customers"
+    "SELECT account::text, usage_sequence, billing_sequence, low, recalled_at, free_nano,"
+    " debt_nano FROM customers"
     " WHERE account = ANY(CAST(:ids AS uuid[])) ORDER BY customers.account FOR NO KEY UPDATE"
 )
 _INSERT_CUSTOMERS = text(
@@ -78,11 +79,11 @@ _UPDATE_ROWS = text("""
         WHERE a.id = u.id
     ), new_customers AS (
         UPDATE customers AS c SET usage_sequence = u.usage_sequence, billing_sequence = u.billing_sequence,
-            low = u.low, recalled_at = u.recalled_at, free_nano = u.free_nano
+            low = u.low, recalled_at = u.recalled_at, free_nano = u.free_nano, debt_nano = u.debt_nano
         FROM unnest(CAST(:customer_ids AS uuid[]), CAST(:usage_sequences AS bigint[]),
             CAST(:billing_sequences AS bigint[]), CAST(:low AS boolean[]),
-            CAST(:recalled_at AS timestamptz[]), CAST(:free AS bigint[]))
-            AS u (account, usage_sequence, billing_sequence, low, recalled_at, free_nano)
+            CAST(:recalled_at AS timestamptz[]), CAST(:free AS bigint[]), CAST(:debts AS bigint[]))
+            AS u (account, usage_sequence, billing_sequence, low, recalled_at, free_nano, debt_nano)
         WHERE c.account = u.account
     ), new_spenders AS (
         UPDATE spenders AS s SET kind = u.kind, budget_nano = u.budget_nano, period = u.period,
@@ -147,7 +148,15 @@ class PostgresLedgerSession:
         for row in rows:
             wallet, held = books.accounts[wallet_name(row[0])], books.accounts[held_name(row[0])]
             customer = Customer(
-                row[0], wallet, held, row[1], row[2], low=row[3], recalled_at=row[4], free_nano=row[5]
+                row[0],
+                wallet,
+                held,
+                row[1],
+                row[2],
+                low=row[3],
+                recalled_at=row[4],
+                free_nano=row[5],
+                debt_nano=row[6],
             )
             books.customers[customer.id] = customer
         if wanted.usage:
@@ -300,6 +309,7 @@ class PostgresLedgerSession:
                     "low": [row.low for row in customers],
                     "recalled_at": [row.recalled_at for row in customers],
                     "free": [row.free_nano for row in customers],
+                    "debts": [row.debt_nano for row in customers],
                     "spender_ids": [row.id for row in spenders],
                     "kinds": [row.kind for row in spenders],
                     "budgets": [row.budget_nano for row in spenders],
