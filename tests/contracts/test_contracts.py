@@ -114,10 +114,9 @@ def test_the_outbox_sends_the_headers_that_are_described() -> None:
         id=uuid7(),
         subject="billing.balance.low.v1.a",
         sequence=7,
-        created_at=datetime.now(UTC),
         traceparent="00-1-2-01",
     )
-    headers = publisher._headers(cast("Any", row))
+    headers = publisher._headers(cast("Any", row), datetime.now(UTC).isoformat())
     Draft202012Validator(CLOUDEVENT_HEADERS).validate(headers)
     assert set(headers) <= set(CLOUDEVENT_HEADERS["properties"])
     assert set(CLOUDEVENT_HEADERS["required"]) <= set(headers)

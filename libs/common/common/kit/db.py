@@ -30,6 +30,26 @@ class Database:
         async with self.engine.begin() as connection:
             yield connection
 
+    @asynccontextmanager
+    async def driver_transaction(self) -> AsyncIterator[asyncpg.Connection]:
+        """As `transaction`, on asyncpg's own connection, where a statement costs a fraction: for hot paths.
+
+        Raises asyncpg's own errors, which `is_transient` understands.
+        """
+        async with self.engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            while driver.is_closed():  # the server was killed while it lay in the pool
+                await connection.invalidate()
+                driver = (await connection.get_raw_connection()).driver_connection
+            try:
+                async with driver.transaction():
+                    yield driver
+            except BaseException as error:
+                broken = isinstance(error, asyncpg.InternalClientError)
+                if broken or driver.is_closed() or driver.is_in_transaction():
+                    await connection.invalidate()
+                raise
+
     async def ping(self) -> None:
         """Raise unless the server answers a query now."""
         async with self.engine.connect() as connection:
@@ -50,14 +70,14 @@ def is_transient(error: BaseException) -> bool:
 
     The outcome of a failed COMMIT is unknown, so only work that is idempotent by its ids may be repeated.
     """
-    if isinstance(error, (OSError, TimeoutError)):
+    if isinstance(error, (OSError, TimeoutError, asyncpg.InternalClientError)):
         return True
-    if not isinstance(error, DBAPIError):
-        return False
-    if error.connection_invalidated:
+    if isinstance(error, asyncpg.InterfaceError):
+        return not isinstance(error, ValueError)  # those say that a value is not one of its column's type
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or ""
-    return code[:2] in {"08", "40", "53", "57"}
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return (getattr(original, "sqlstate", None) or "")[:2] in {"08", "40", "53", "57"}
 
 
 def _treat_broken_protocol_as_disconnect(context: ExceptionContext) -> None:

@@ -7,12 +7,11 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from datetime import UTC
-from typing import Any
+from datetime import UTC, datetime
 
 import msgspec
 from nats.js.api import PubAck
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.contracts.errors import UnavailableError
@@ -23,15 +22,13 @@ from common.kit.tasks import end_tasks
 
 _LOG = logging.getLogger(__name__)
 
+# A row is a packet: the events of one transaction as JSON, so that each costs a fraction of a row of its own.
+# Compressing what lives for milliseconds would cost more than all the rest.
 OUTBOX_DDL = """
 CREATE TABLE outbox (
-    position    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    id          uuid NOT NULL,
-    subject     text NOT NULL,
-    sequence    bigint NOT NULL,
-    payload     bytea NOT NULL,
-    traceparent text NOT NULL DEFAULT '',
-    created_at  timestamptz NOT NULL DEFAULT now()
+    position   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    events     text STORAGE EXTERNAL NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
 )
 """
 INBOX_DDL = """
@@ -42,18 +39,18 @@ CREATE TABLE inbox (
     PRIMARY KEY (consumer, id)
 )
 """
+INSERT_PACKETS = "INSERT INTO outbox (events) SELECT unnest($1::text[])"
+"""For who writes through asyncpg; its parameter is `packets(events)`."""
+_PACKET = 250
+_PACKETS_AT_ONCE = 8
 _ACK_TIMEOUT_S = 5
 _LOCK_ID = 0x6F757462  # "outb": one replica publishes at a time, so that an account's events stay in order
-_APPEND = text(
-    "INSERT INTO outbox (id, subject, sequence, payload, traceparent) "
-    "SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:subjects AS text[]), CAST(:sequences AS bigint[]),"
-    " CAST(:payloads AS bytea[]), CAST(:traceparents AS text[]))"
-)
-_READ = text(
-    "SELECT position, id, subject, sequence, payload, traceparent, created_at FROM outbox"
-    " ORDER BY position LIMIT :limit"
-)
-_DELETE = text("DELETE FROM outbox WHERE position = ANY(CAST(:positions AS bigint[]))")
+_APPEND = text("INSERT INTO outbox (events) SELECT unnest(CAST(:packets AS text[]))")
+# Forgetting a packet need not wait for the disk: one that comes back after a crash is dropped by its ids.
+_LOCK = "SELECT pg_try_advisory_xact_lock($1) AND set_config('synchronous_commit', 'off', true) IS NOT NULL"
+_READ = "SELECT position, events, created_at FROM outbox ORDER BY position LIMIT $1"
+_DELETE = "DELETE FROM outbox WHERE position = ANY($1::bigint[])"
+_REPLACE = "UPDATE outbox SET events = $2 WHERE position = $1"
 _CLAIM = text(
     "INSERT INTO inbox (consumer, id) SELECT :consumer, unnest(CAST(:ids AS uuid[]))"
     " ON CONFLICT DO NOTHING RETURNING id"
@@ -61,7 +58,7 @@ _CLAIM = text(
 _PRUNE = text("DELETE FROM inbox WHERE received_at < now() - make_interval(days => :days)")
 
 
-class OutboxEvent(msgspec.Struct, frozen=True):
+class OutboxEvent(msgspec.Struct, frozen=True, gc=False):
     """One event to publish: `payload` is the JSON of a tagged contract Struct."""
 
     id: str
@@ -71,23 +68,38 @@ class OutboxEvent(msgspec.Struct, frozen=True):
     traceparent: str = ""
 
 
+class _Stored(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An event in its packet: the payload is JSON within JSON."""
+
+    id: str
+    subject: str
+    sequence: int
+    payload: msgspec.Raw
+    traceparent: str
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(list[_Stored])
+
+
+def packets(events: Sequence[OutboxEvent]) -> list[str]:
+    """The events, in order, as rows of the table."""
+    stored = [
+        _Stored(event.id, event.subject, event.sequence, msgspec.Raw(event.payload), event.traceparent)
+        for event in events
+    ]
+    return [
+        _ENCODER.encode(stored[start : start + _PACKET]).decode() for start in range(0, len(stored), _PACKET)
+    ]
+
+
 async def append(connection: AsyncConnection, events: Sequence[OutboxEvent]) -> None:
     """Write events in the caller's transaction, in order.
 
     Events of one account keep their order only if the caller holds that account's lock when it appends.
     """
-    if not events:
-        return
-    await connection.execute(
-        _APPEND,
-        {
-            "ids": [event.id for event in events],
-            "subjects": [event.subject for event in events],
-            "sequences": [event.sequence for event in events],
-            "payloads": [event.payload for event in events],
-            "traceparents": [event.traceparent for event in events],
-        },
-    )
+    if events:
+        await connection.execute(_APPEND, {"packets": packets(events)})
 
 
 async def claim(connection: AsyncConnection, consumer: str, ids: Iterable[str]) -> set[str]:
@@ -105,9 +117,9 @@ class OutboxPublisher:
     """Publishes the outbox in order; a crash repeats events with the same id, which JetStream drops.
 
     Each public stream is fed by one outbox only and is named by the first token of its subjects. Its events
-    are stored as one atomic batch. When that is refused, because an earlier attempt whose answer was lost
-    stored some of them, they go one by one, each naming the one before it (`Nats-Expected-Last-Msg-Id`), so
-    that when one is lost with the connection those behind it are refused instead of overtaking it.
+    are stored in atomic batches. When one is refused, because an earlier attempt whose answer was lost
+    stored some of it, its events go one by one, each naming the one before it (`Nats-Expected-Last-Msg-Id`),
+    so that when one is lost with the connection those behind it are refused instead of overtaking it.
     """
 
     def __init__(self, database: Database, bus: Bus, source: str, batch: int = 1000) -> None:
@@ -135,88 +147,102 @@ class OutboxPublisher:
         while True:
             self._wake.clear()
             try:
-                published = await self._publish_batch()
+                emptied = await self._publish_packets()
             except Exception as error:  # noqa: BLE001  database or broker away: say so and try again
                 _LOG.warning("outbox: %r", error)
-                published = 0
-            if published < self._batch:
+                emptied = True
+            if emptied:
                 # Other replicas' rows do not wake this one, so it also looks twice a second.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(0.5):
                         await self._wake.wait()
 
-    async def _publish_batch(self) -> int:
-        async with self._database.transaction() as connection:
-            locked = await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:id)"), {"id": _LOCK_ID})
-            if not locked:
-                return 0
-            rows = (await connection.execute(_READ, {"limit": self._batch})).all()
-            OUTBOX_PENDING.set(len(rows))
-            if not rows:
-                return 0
-            stored = await self._publish_together(rows)
-            if len(stored) < len(rows):
-                done = set(stored)
-                stored += await self._publish([row for row in rows if row.position not in done])
-            await connection.execute(_DELETE, {"positions": stored})
-        EVENTS_PUBLISHED.inc(len(stored))
-        OUTBOX_PENDING.dec(len(stored))
-        return len(stored)
+    async def _publish_packets(self) -> bool:
+        """Whether nothing more is to be done now: all is published, or somebody else is at it."""
+        async with self._database.driver_transaction() as driver:
+            if not await driver.fetchval(_LOCK, _LOCK_ID):
+                return True
+            rows = await driver.fetch(_READ, _PACKETS_AT_ONCE)
+            read = [(row[0], _DECODER.decode(row[1]), _time(row[2])) for row in rows]
+            waiting = [(event, time) for _, events, time in read for event in events]
+            OUTBOX_PENDING.set(len(waiting))
+            if not waiting:
+                return True
+            left = await self._publish(waiting)
+            done = []
+            for position, events, _ in read:
+                rest = [event for event in events if event.id in left]
+                if not rest:
+                    done.append(position)
+                elif len(rest) < len(events):
+                    await driver.execute(_REPLACE, position, _ENCODER.encode(rest).decode())
+            await driver.execute(_DELETE, done)
+        EVENTS_PUBLISHED.inc(len(waiting) - len(left))
+        OUTBOX_PENDING.set(len(left))
+        return len(rows) < _PACKETS_AT_ONCE or bool(left)
 
-    async def _publish_together(self, rows: Sequence[Row[Any]]) -> list[int]:
-        """The positions of the rows of those streams that took theirs as one batch."""
-        if not self._bus.client.is_connected:
-            raise UnavailableError("NATS is not connected.")
-        streams: dict[str, list[Row[Any]]] = {}
-        for row in rows:
-            streams.setdefault(row.subject.partition(".")[0], []).append(row)
-        stored: list[int] = []
-        for batch in streams.values():
-            messages = [(row.subject, self._headers(row), row.payload) for row in batch]
-            if await self._bus.publish_batch(messages):
-                stored += [row.position for row in batch]
-        return stored
+    async def _publish(self, waiting: Sequence[tuple[_Stored, str]]) -> set[str]:
+        """The ids of those that JetStream did not store; they are tried again."""
+        streams: dict[str, list[tuple[_Stored, str]]] = {}
+        for item in waiting:
+            streams.setdefault(item[0].subject.partition(".")[0], []).append(item)
+        left: set[str] = set()
+        for events in streams.values():
+            for start in range(0, len(events), self._batch):
+                batch = events[start : start + self._batch]
+                if not self._bus.client.is_connected:
+                    raise UnavailableError("NATS is not connected.")
+                messages = [
+                    (event.subject, self._headers(event, time), bytes(event.payload)) for event, time in batch
+                ]
+                if await self._bus.publish_batch(messages):
+                    continue
+                refused = await self._publish_singly(batch)
+                if refused:
+                    left.update(refused, (event.id for event, _ in events[start + self._batch :]))
+                    break
+        return left
 
-    async def _publish(self, rows: Sequence[Row[Any]]) -> list[int]:
-        """The positions of the rows that JetStream stored; the others are tried again."""
-        if not self._bus.client.is_connected:
-            raise UnavailableError("NATS is not connected.")
+    async def _publish_singly(self, batch: Sequence[tuple[_Stored, str]]) -> list[str]:
+        """As `_publish`, for events of one stream."""
         acks: list[asyncio.Future[PubAck]] = []
-        last_ids: dict[str, str] = {}
+        last_id = ""
         try:
-            for row in rows:
-                headers = self._headers(row)
-                stream = row.subject.partition(".")[0]
-                if stream in last_ids:
-                    headers["Nats-Expected-Last-Msg-Id"] = last_ids[stream]
-                last_ids[stream] = str(row.id)
-                publish = self._bus.jetstream.publish_async(row.subject, row.payload, headers=headers)
-                acks.append(await publish)
+            for event, time in batch:
+                headers = self._headers(event, time)
+                if last_id:
+                    headers["Nats-Expected-Last-Msg-Id"] = last_id
+                last_id = event.id
+                payload = bytes(event.payload)
+                acks.append(await self._bus.jetstream.publish_async(event.subject, payload, headers=headers))
             await asyncio.wait(acks, timeout=_ACK_TIMEOUT_S)
         finally:
             for ack in acks:
                 ack.cancel()  # nats-py never gives up an ack that got lost; nothing happens to a done one
         failures = ["no ack" if ack.cancelled() else ack.exception() for ack in acks]
-        stored = [row.position for row, failure in zip(rows, failures, strict=True) if failure is None]
-        if len(stored) < len(rows):
+        left = [event.id for (event, _), failure in zip(batch, failures, strict=True) if failure]
+        if left:
             reason = next(failure for failure in failures if failure)
-            _LOG.warning("outbox: %d of %d events not stored: %r", len(rows) - len(stored), len(rows), reason)
-        return stored
+            _LOG.warning("outbox: %d of %d events not stored: %r", len(left), len(batch), reason)
+        return left
 
-    def _headers(self, row: Row[Any]) -> dict[str, str]:
-        event_id = str(row.id)
-        event_type, _, entity = row.subject.rpartition(".")
+    def _headers(self, event: _Stored, time: str) -> dict[str, str]:
+        event_type, _, entity = event.subject.rpartition(".")
         headers = {
-            "Nats-Msg-Id": event_id,
+            "Nats-Msg-Id": event.id,
             "Content-Type": "application/json",
             "ce-specversion": "1.0",
-            "ce-id": event_id,
+            "ce-id": event.id,
             "ce-source": self._source,
             "ce-type": event_type,
             "ce-subject": entity,
-            "ce-time": row.created_at.astimezone(UTC).isoformat(),
-            "ce-sequence": f"{row.sequence:020d}",
+            "ce-time": time,
+            "ce-sequence": f"{event.sequence:020d}",
         }
-        if row.traceparent:
-            headers["traceparent"] = row.traceparent
+        if event.traceparent:
+            headers["traceparent"] = event.traceparent
         return headers
+
+
+def _time(created_at: datetime) -> str:
+    return created_at.astimezone(UTC).isoformat()

@@ -117,9 +117,10 @@ _SEQUENCES = """
                 t.distinct_ <> t.total OR t.total <> t.last_ - t.first_ + 1, false) AS wrong
         FROM customers AS c FULL JOIN told AS t ON t.account = c.account
     ), waiting AS (
-        SELECT right(subject, 36) AS account, split_part(subject, '.', 1) AS stream, max(sequence) AS last_,
-            count(*) - count(DISTINCT sequence) AS repeated
-        FROM outbox GROUP BY 1, 2
+        SELECT right(event ->> 1, 36) AS account, split_part(event ->> 1, '.', 1) AS stream,
+            max((event ->> 2)::bigint) AS last_,
+            count(*) - count(DISTINCT (event ->> 2)::bigint) AS repeated
+        FROM outbox, json_array_elements(outbox.events::json) AS event GROUP BY 1, 2
     ), events AS (
         SELECT w.account, w.repeated > 0 OR w.last_ > coalesce(
             CASE w.stream WHEN 'usage' THEN c.usage_sequence ELSE c.billing_sequence END, 0) AS wrong
@@ -133,7 +134,7 @@ _SEQUENCES = """
             UNION ALL SELECT account FROM events WHERE wrong) AS t) AS first
 """
 _DELIVERY = """
-    SELECT (SELECT count(*) FROM outbox) AS events_waiting,
+    SELECT (SELECT coalesce(sum(json_array_length(outbox.events::json)), 0) FROM outbox) AS events_waiting,
         (SELECT coalesce(extract(epoch FROM now() - min(created_at))::bigint, 0) FROM outbox)
             AS oldest_waiting_s,
         (SELECT count(*) FROM inbox WHERE consumer = :consumer) AS claims,

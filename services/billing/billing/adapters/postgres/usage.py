@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
+import asyncpg
 import msgspec
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import TextClause, text
 
 from billing.adapters.postgres.copy import copy_rows
-from billing.domain.statements import ChargedUsage, Position
+from billing.domain.statements import ChargedUsage, Position, UsageFilter
 from billing.domain.usage import Charge
 from common.kit.db import Database
 
@@ -18,15 +19,15 @@ _WRITTEN = (
     "channel", "group_name", "started_at", "duration_ms", "first_byte_ms", "status", "outcome", "streamed",
     "estimated", "partial", "quantities", "unit_pico", "price_version", "rate_micro", "cost_nano",
     "reserved_nano", "from_held_nano", "overage_nano", "uncollected_nano", "balance_after", "held_after",
-    "transfer", "sequence", "posted_at",
+    "transfer", "sequence", "posted_at", "app", "upstream_cost_nano",
 )  # fmt: skip
 _ENCODER = msgspec.json.Encoder()
 
 
-async def insert_charges(connection: AsyncConnection, charges: Sequence[Charge], now: datetime) -> None:
+async def insert_charges(driver: asyncpg.Connection, charges: Sequence[Charge], now: datetime) -> None:
     """Write the records of one transaction, in order."""
     if charges:
-        await copy_rows(connection, _TABLE, _WRITTEN, [_row(charge, now) for charge in charges])
+        await copy_rows(driver, _TABLE, _WRITTEN, [_row(charge, now) for charge in charges])
 
 
 def _row(charge: Charge, now: datetime) -> tuple[object, ...]:
@@ -39,7 +40,7 @@ def _row(charge: Charge, now: datetime) -> tuple[object, ...]:
         _ENCODER.encode(record.unit_pico).decode(), record.price_version, record.rate_micro,
         record.cost_nano, record.reserved_nano, charge.from_held_nano, charge.overage_nano,
         charge.uncollected_nano, charge.balance_after, charge.held_after, charge.transfer or None,
-        charge.sequence, now,
+        charge.sequence, now, record.app, record.upstream_cost_nano,
     )  # fmt: skip
 
 
@@ -47,18 +48,24 @@ _COLUMNS = (
     "id::text, request_id, account::text, user_id, spender::text, operation, model, upstream_model, channel,"
     " group_name, started_at, duration_ms, first_byte_ms, status, outcome, streamed, estimated, partial,"
     " quantities, unit_pico, price_version, rate_micro, cost_nano, from_held_nano, overage_nano,"
-    " uncollected_nano, balance_after, held_after, sequence"
+    " uncollected_nano, balance_after, held_after, sequence, app, upstream_cost_nano"
 )
-_LIST = text(
-    f"SELECT {_COLUMNS} FROM usage_records WHERE account = CAST(:account AS uuid)"  # noqa: S608
-    " AND (started_at, usage_records.id) < (:started_at, CAST(:id AS uuid))"
-    " ORDER BY started_at DESC, usage_records.id DESC LIMIT :limit"
-)
-# Record ids are UUIDv7: their order is the order of time, and the primary key's index has it.
-_ALL = text(
-    f"SELECT {_COLUMNS} FROM usage_records WHERE usage_records.id < CAST(:id AS uuid)"  # noqa: S608
-    " ORDER BY usage_records.id DESC LIMIT :limit"
-)
+# Of these columns account, spender, request_id and started_at lead an index of their own; the others narrow
+# what one of those finds, and without any the index on the time is read from its newest end.
+_CONDITIONS = {
+    "account": "account = CAST(:account AS uuid)",
+    "spender": "spender = CAST(:spender AS uuid)",
+    "model": "model = :model",
+    "channel": "channel = :channel",
+    "app": "app = :app",
+    "operation": "operation = :operation",
+    "outcome": "outcome = :outcome",
+    "estimated": "estimated = :estimated",
+    "partial": "partial = :partial",
+    "request_id": "request_id = :request_id",
+    "since": "started_at >= :since",
+    "until": "started_at < :until",
+}
 _ONE = text(f"SELECT {_COLUMNS} FROM usage_records WHERE usage_records.id = CAST(:id AS uuid)")  # noqa: S608
 
 
@@ -68,18 +75,26 @@ class PostgresUsage:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def newest(self, account: str | None, before: Position, limit: int) -> list[ChargedUsage]:
-        """The account's records before `before`, or everybody's, newest first."""
-        query = {"id": before.id, "limit": limit}
-        statement = _ALL
-        if account is not None:
-            statement = _LIST
-            query |= {"account": account, "started_at": before.started_at}
+    async def newest(self, wanted: UsageFilter, before: Position, limit: int) -> list[ChargedUsage]:
+        """The records that pass the filter, before `before`, newest first."""
+        values = {name: value for name in _CONDITIONS if (value := getattr(wanted, name)) is not None}
+        position = {"before_at": before.started_at, "before_id": before.id, "limit": limit}
         async with self._database.transaction() as connection:
-            return [ChargedUsage(*row) for row in await connection.execute(statement, query)]
+            rows = await connection.execute(_list_statement(tuple(values)), values | position)
+            return [ChargedUsage(*row) for row in rows]
 
     async def find(self, record: str) -> ChargedUsage | None:
         """One record by its id."""
         async with self._database.transaction() as connection:
             row = (await connection.execute(_ONE, {"id": record})).first()
         return None if row is None else ChargedUsage(*row)
+
+
+@lru_cache(256)
+def _list_statement(names: tuple[str, ...]) -> TextClause:
+    conditions = "".join(f" AND {_CONDITIONS[name]}" for name in names)
+    return text(
+        f"SELECT {_COLUMNS} FROM usage_records"  # noqa: S608  our own words
+        " WHERE (started_at, usage_records.id) < (:before_at, CAST(:before_id AS uuid))"
+        f"{conditions} ORDER BY started_at DESC, usage_records.id DESC LIMIT :limit"
+    )
