@@ -1,6 +1,6 @@
 """The composition root of billing."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,13 +19,16 @@ from billing.adapters.postgres.usage import PostgresUsage
 from billing.adapters.postgres.wallets import PostgresWallets
 from billing.consumers.leases import add_lease_methods
 from billing.consumers.usage import DURABLE, UsageConsumer
+from billing.domain.multipliers import multipliers_from_specs
 from billing.domain.ports import Clock, LeaseKeeper, PriceShelf, PriceStore
-from billing.domain.prices import FILE_SOURCE, price_from_spec
+from billing.domain.prices import FILE_SOURCE, Draft, prices_from_specs
 from billing.memberships.app import MEMBERSHIPS
 from billing.notices.app import NOTICES
 from billing.parts import Feature, Parts
 from billing.payments.app import PAYMENTS
 from billing.routes.audits import AuditController
+from billing.routes.explanations import ExplanationController
+from billing.routes.multipliers import MultiplierController
 from billing.routes.prices import PriceController
 from billing.routes.principals import provide_principal, require_principal
 from billing.routes.topups import TopupController
@@ -41,7 +44,6 @@ from billing.usecases.usage import UsageCharger
 from billing.usecases.writer import LedgerWriter
 from common.contracts.bootstrap import Bootstrap
 from common.contracts.errors import InvalidRequestError
-from common.contracts.prices import Price
 from common.contracts.streams import INTAKE, STREAMS
 from common.kit.bootstrap import BootstrapError, load_bootstrap
 from common.kit.bus import Bus
@@ -69,7 +71,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> Litestar:
     """The service; BootstrapError when the bootstrap file cannot be applied."""
     plugin = ServicePlugin("billing", settings)
     bootstrap = load_bootstrap(Path(settings.bootstrap), secrets_of=()) if settings.bootstrap else Bootstrap()
-    prices, grants = _core_bootstrap(settings.bootstrap, bootstrap)
+    draft, grants = _core_bootstrap(settings.bootstrap, bootstrap)
 
     @asynccontextmanager
     async def running(app: Litestar) -> AsyncIterator[None]:
@@ -86,7 +88,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> Litestar:
                 stack.push_async_callback(part.stop)
             parts.every(settings.sweep_interval_s, lambda: sweep_leases(core.sweeper))
             parts.every(_DAY_S, lambda: _keep_house(core.keeper, clock))
-            parts.until_done(lambda: _load_prices(core.store, core.shelf, settings, prices))
+            parts.until_done(lambda: _load_prices(core.store, core.shelf, settings, draft))
             parts.run(post_grants(parts.writer, account_finder(parts.rpc), grants))
             yield
 
@@ -96,7 +98,9 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> Litestar:
             WalletController,
             TopupController,
             UsageController,
+            ExplanationController,
             PriceController,
+            MultiplierController,
             AuditController,
             *(controller for feature in FEATURES for controller in feature.controllers),
         ],
@@ -166,7 +170,7 @@ def _open_core(parts: Parts) -> _Core:
     keeper = PostgresLeases(database)
     backlog = NatsUsageBacklog(bus, INTAKE, DURABLE)
     sweeper = LeaseSweeper(parts.writer, keeper, backlog, parts.clock, settings.lease_grace_s)
-    store, shelf = PostgresPrices(database), NatsPriceShelf(bus)
+    store, shelf = PostgresPrices(database, parts.clock), NatsPriceShelf(bus)
     state = parts.state
     state.writer = parts.writer
     state.wallets = PostgresWallets(database)
@@ -182,10 +186,13 @@ def _open_core(parts: Parts) -> _Core:
     return _Core(keeper, sweeper, store, shelf)
 
 
-def _core_bootstrap(path: str, bootstrap: Bootstrap) -> tuple[list[Price], dict[str, int]]:
-    """The file's prices, and grants by e-mail."""
+def _core_bootstrap(path: str, bootstrap: Bootstrap) -> tuple[Draft, dict[str, int]]:
+    """The file's prices and multipliers, and grants by e-mail."""
     try:
-        prices = [price_from_spec(spec, FILE_SOURCE) for spec in bootstrap.prices]
+        draft = Draft(
+            prices_from_specs(bootstrap.prices, FILE_SOURCE),
+            multipliers_from_specs(bootstrap.multipliers, FILE_SOURCE),
+        )
         grants = {user.email: parse_usd(user.grant_usd) for user in bootstrap.users if user.grant_usd}
     except InvalidRequestError as error:
         raise BootstrapError(f"{path}: {error.message}") from None
@@ -193,7 +200,7 @@ def _core_bootstrap(path: str, bootstrap: Bootstrap) -> tuple[list[Price], dict[
         raise BootstrapError(f"{path}: grant_usd: {error}") from None
     if any(amount <= 0 for amount in grants.values()):
         raise BootstrapError(f"{path}: grant_usd is above zero or absent")
-    return prices, grants
+    return draft, grants
 
 
 def _from_state(name: str) -> Provide:
@@ -204,10 +211,10 @@ def _from_state(name: str) -> Provide:
 
 
 async def _load_prices(
-    store: PriceStore, shelf: PriceShelf, settings: Settings, file_prices: Sequence[Price]
+    store: PriceStore, shelf: PriceShelf, settings: Settings, draft: Draft
 ) -> None:
     """The file's prices are served at once; the seed's second of work follows."""
-    await apply_prices(store, file_prices)
+    await apply_prices(store, draft)
     await publish_book(store, shelf)
     if settings.seed_prices and await seed_prices(store, list_source(), read_list_prices):
         await publish_book(store, shelf)

@@ -45,7 +45,10 @@ class UserSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ChannelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An upstream account. `models` are the public names; `model_map` renames them for the upstream."""
+    """An upstream account. `models` are the public names; `model_map` renames them for the upstream.
+
+    `cost_rate` is what the upstream takes of the list price (`0.8`), None when that is not known.
+    """
 
     name: str
     kind: str
@@ -57,12 +60,12 @@ class ChannelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight: int = 1
     groups: tuple[str, ...] = ("default",)
     enabled: bool = True
+    cost_rate: str | None = None
 
 
-class PriceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A list price: token units in USD per million, the others in USD per one."""
+class UnitPricesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Unit prices as people write them: tokens in USD per million, the others in USD per one."""
 
-    model: str
     input: str | None = None
     cached_input: str | None = None
     cache_write: str | None = None
@@ -78,8 +81,55 @@ class PriceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_image: str | None = None
     per_megapixel: str | None = None
     per_character: str | None = None
+
+
+class CostSpec(UnitPricesSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the upstream of a channel takes for a model, which may end with `*`; wins over `cost_rate`."""
+
+    channel: str
+    model: str
+
+
+class TierSpec(UnitPricesSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What changes for the whole of a request whose prompt has more than `above` tokens."""
+
+    above: int
+
+
+class PriceSpec(UnitPricesSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A list price. `effective_from` is an RFC 3339 time with its zone; absent, or past, it means at once."""
+
+    model: str
     context_window: int | None = None
     max_output: int | None = None
+    effective_from: str | None = None
+    tiers: tuple[TierSpec, ...] = ()
+
+
+class MultiplierSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A factor on the price of what it matches; every one that matches multiplies (contracts.prices).
+
+    `model` may end with `*`; `from` and `to` are times of the day (`HH:MM`, `to` up to `24:00`) on the clock
+    of `zone`, which cross midnight when `to` is not later; `valid_from`, `valid_to` are RFC 3339 times.
+    """
+
+    name: str
+    rate: str
+    group: str = "*"
+    model: str = "*"
+    zone: str = "UTC"
+    from_time: str = msgspec.field(default="00:00", name="from")
+    to_time: str = msgspec.field(default="24:00", name="to")
+    weekdays: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = ()
+    valid_from: str | None = None
+    valid_to: str | None = None
+
+
+class RechargeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one USD of balance costs in `currency` (three letters): `price = "2.5"`."""
+
+    currency: str
+    price: str
 
 
 class OAuthAppSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,6 +141,38 @@ class OAuthAppSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redirect_uris: tuple[str, ...]
 
 
+class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Payments of `amount` USD together, each less than `within` after the first of them, give a plan until
+    `gives` after that first one. Spans are `N day|week|month|year(s)`; `within` is `gives` when absent.
+    """
+
+    amount: str
+    gives: str
+    within: str | None = None
+
+
+class AllowanceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`amount` USD that a member may use free of charge in each `period` of the clock of `time_zone`."""
+
+    amount: str
+    period: Literal["day", "week", "month"] = "day"
+    time_zone: str = "UTC"
+
+
+class PlanSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a member gets. Of several plans reached the highest `rank` counts; a plan without rules is what
+    everybody has, and there is at most one. `group` None leaves the user's own; `models` None means all,
+    entries may end with `*`.
+    """
+
+    name: str
+    rank: int = 0
+    group: str | None = None
+    models: tuple[str, ...] | None = None
+    rules: tuple[RuleSpec, ...] = ()
+    allowance: AllowanceSpec | None = None
+
+
 class Bootstrap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -98,4 +180,8 @@ class Bootstrap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     users: tuple[UserSpec, ...] = ()
     channels: tuple[ChannelSpec, ...] = ()
     prices: tuple[PriceSpec, ...] = ()
+    multipliers: tuple[MultiplierSpec, ...] = ()
     oauth_apps: tuple[OAuthAppSpec, ...] = ()
+    costs: tuple[CostSpec, ...] = ()
+    recharge: tuple[RechargeSpec, ...] = ()
+    plans: tuple[PlanSpec, ...] = ()

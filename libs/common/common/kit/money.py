@@ -4,12 +4,13 @@ No float ever. A request is rounded once, half to even, from exact pico arithmet
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 NANO_PER_USD = 1_000_000_000
 PICO_PER_USD = 1_000_000_000_000
 MICRO = 1_000_000
 MAX_NANO = 2**63 - 1
+MAX_RATE_MICRO = 10**12
 
 _DECIMAL = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,12}))?")
 
@@ -79,6 +80,18 @@ def cost_nano(quantities: Mapping[str, int], unit_pico: Mapping[str, int], rate_
     for unit, quantity in quantities.items():
         total += quantity * unit_pico.get(unit, 0)
     return round_half_even(total * rate_micro, 1_000 * MICRO)
+
+
+def product_micro(rates_micro: Iterable[int]) -> int:
+    """The product of rates in millionths, in millionths: multiplied exactly, rounded once, half to even.
+
+    At most `MAX_RATE_MICRO`, a million times the list price, however many rates there are.
+    """
+    product, count = 1, 0
+    for rate in rates_micro:
+        product *= rate
+        count += 1
+    return min(round_half_even(product * MICRO, MICRO**count), MAX_RATE_MICRO)
 
 
 def round_half_even(numerator: int, denominator: int) -> int:

@@ -5,10 +5,10 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
-from billing.domain.audits import AuditCheck
+from billing.domain.audits import AuditCheck, MoreCheck, Period
 from billing.domain.books import Books, Operation
-from billing.domain.statements import ChargedUsage, Position
-from common.contracts.prices import Price, PriceBook
+from billing.domain.statements import ChargedUsage, Position, UsageFilter
+from common.contracts.prices import Multiplier, Price, PriceBook
 
 Clock = Callable[[], datetime]
 """The ledger's clock: aware, UTC."""
@@ -92,14 +92,20 @@ class DeadLetters(Protocol):
 
 @runtime_checkable
 class PriceSession(Protocol):
-    """A transaction in which nobody else gives price versions."""
+    """A transaction in which nobody else gives price versions. `now_ms` is its time, Unix milliseconds."""
+
+    now_ms: int
 
     async def current(self) -> PriceBook:
-        """The prices in force."""
+        """As PriceStore.current."""
         ...
 
-    async def put(self, prices: Sequence[Price], version: int) -> None:
-        """Add the prices as `version`."""
+    async def put(self, prices: Sequence[Price]) -> None:
+        """Add the prices, each as the version it carries."""
+        ...
+
+    async def put_multiplier(self, name: str, multiplier: Multiplier | None, version: int) -> None:
+        """Add what the name stands for from now on; None for nothing."""
         ...
 
 
@@ -112,7 +118,11 @@ class PriceStore(Protocol):
         ...
 
     async def current(self) -> PriceBook:
-        """The prices in force, by model name."""
+        """The prices in force by model name, those to come, and the multipliers."""
+        ...
+
+    async def versions(self, model: str, before: int, limit: int) -> list[Price]:
+        """The model's prices of versions below `before`, newest first, in force or not."""
         ...
 
     async def has_source(self, source: str) -> bool:
@@ -146,8 +156,8 @@ class WalletReader(Protocol):
 class UsageReader(Protocol):
     """Charges, read only."""
 
-    async def newest(self, account: str | None, before: Position, limit: int) -> list[ChargedUsage]:
-        """The account's records before `before`, or everybody's, newest first."""
+    async def newest(self, wanted: UsageFilter, before: Position, limit: int) -> list[ChargedUsage]:
+        """The records that pass the filter, before `before`, newest first."""
         ...
 
     async def find(self, record: str) -> ChargedUsage | None:
@@ -159,8 +169,12 @@ class UsageReader(Protocol):
 class Auditor(Protocol):
     """Checks the whole ledger in one snapshot."""
 
-    async def run(self) -> list[AuditCheck]:
-        """Every check, in a fixed order."""
+    def add(self, check: MoreCheck) -> None:
+        """One more check for every run."""
+        ...
+
+    async def run(self, period: Period | None = None) -> list[AuditCheck]:
+        """Every check on everything, or those that make sense of a period, in a fixed order."""
         ...
 
     async def billed(self, request_ids: Sequence[str]) -> dict[str, dict[str, int]]:

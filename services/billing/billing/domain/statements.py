@@ -6,9 +6,8 @@ from typing import NamedTuple
 import msgspec
 
 from common.contracts.errors import InvalidRequestError
-from common.kit.money import MICRO, NANO_PER_USD, format_decimal, format_rate, format_usd
+from common.contracts.usage import PriceTerms
 
-_PICO_NAMES = {"call", "second", "image", "megapixel", "character"}
 NEWEST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
@@ -22,6 +21,26 @@ class Position(NamedTuple):
         """As clients pass it back: microseconds since 1970, a hyphen, the id."""
         since = self.started_at - datetime(1970, 1, 1, tzinfo=UTC)
         return f"{since.days * 86_400_000_000 + since.seconds * 1_000_000 + since.microseconds}-{self.id}"
+
+
+class UsageFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """What of the usage log is wanted; None is anything. An empty `app` is what was done by API key.
+
+    `since` up to and without `until` is when the request started.
+    """
+
+    account: str | None = None
+    spender: str | None = None
+    model: str | None = None
+    channel: str | None = None
+    app: str | None = None
+    operation: str | None = None
+    outcome: str | None = None
+    estimated: bool | None = None
+    partial: bool | None = None
+    request_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 class ChargedUsage(msgspec.Struct, frozen=True):
@@ -56,39 +75,15 @@ class ChargedUsage(msgspec.Struct, frozen=True):
     balance_after: int
     held_after: int
     sequence: int
+    app: str
+    upstream_cost_nano: int | None
+    free_nano: int
+    terms: PriceTerms | None
 
     @property
     def position(self) -> Position:
         """Where it is in its account's list."""
         return Position(self.started_at, self.id)
-
-
-def explain(charge: ChargedUsage) -> list[str]:
-    """The calculation line by line, so that anyone can repeat it to the nano-USD."""
-    lines = []
-    total = 0
-    for unit, quantity in charge.quantities.items():
-        price = charge.unit_pico.get(unit)
-        if price is None:
-            lines.append(f"{quantity} {unit}: no price, free")
-            continue
-        total += quantity * price
-        amount = format_decimal(quantity * price, 12)
-        lines.append(f"{quantity} {unit} x {_price(unit, price)} = {amount} USD")
-    if charge.rate_micro != MICRO:
-        product = format_decimal(total * charge.rate_micro, 18)
-        lines.append(f"x {format_rate(charge.rate_micro)} (rate of group {charge.group}) = {product} USD")
-    lines.append(f"rounded once to {NANO_PER_USD:,}ths, half to even: {format_usd(charge.cost_nano)} USD")
-    lines.append(f"from the lease: {format_usd(charge.from_held_nano)} USD")
-    if charge.overage_nano:
-        lines.append(f"overage beyond the lease, from the wallet: {format_usd(charge.overage_nano)} USD")
-    if charge.uncollected_nano:
-        lines.append(f"not collected, the wallet was empty: {format_usd(charge.uncollected_nano)} USD")
-    if charge.estimated:
-        lines.append("estimated: the upstream reported no usage, so the counts are Tollway's own")
-    if charge.partial:
-        lines.append("partial: the answer was cut before its end and only what was delivered is charged")
-    return lines
 
 
 def parse_cursor(text: str) -> Position:
@@ -98,9 +93,3 @@ def parse_cursor(text: str) -> Position:
         raise InvalidRequestError("Not a cursor of this list.", param="before")
     seconds, rest = divmod(int(micros), 1_000_000)
     return Position(datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest), id_)
-
-
-def _price(unit: str, pico: int) -> str:
-    if unit in _PICO_NAMES:
-        return f"{format_decimal(pico, 12)} USD"
-    return f"{format_decimal(pico, 6)} USD per million"

@@ -11,10 +11,18 @@ import msgspec
 from billing.domain.accounts import REVENUE, UNCOLLECTED
 from billing.domain.leases import is_uuid
 from common.contracts.errors import InvalidRequestError
+from common.contracts.prices import prompt_tokens
 from common.contracts.streams import event_subject
-from common.contracts.usage import UsageRecord, UsageRecorded
+from common.contracts.usage import AppliedTerms, PriceTerms, UsageRecord, UsageRecorded
 from common.kit.ids import named_id
-from common.kit.money import MAX_NANO, cost_nano, format_decimal, format_rate, format_usd
+from common.kit.money import (
+    MAX_NANO,
+    cost_nano,
+    format_decimal,
+    format_rate,
+    format_usd,
+    product_micro,
+)
 from common.kit.outbox import OutboxEvent
 
 if TYPE_CHECKING:
@@ -30,7 +38,8 @@ _MAX_INT = 2**31 - 1
 class Charge(msgspec.Struct, frozen=True, gc=False):
     """A record and how it was paid: cost = from_held + overage + uncollected; balances are those after it.
 
-    `transfer` is the id of its first transfer, empty when it cost nothing.
+    `transfer` is the id of its first transfer, empty when it cost nothing. `free_nano` is the part of
+    from_held + overage that the free allowance paid for.
     """
 
     record: UsageRecord
@@ -42,6 +51,7 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     transfer: str
     balance_after: int
     held_after: int
+    free_nano: int
 
 
 class ChargeUsage(msgspec.Struct, frozen=True):
@@ -97,13 +107,27 @@ def check_record(record: UsageRecord) -> None:
         0 <= record.cost_nano <= MAX_NANO
         and 0 <= record.reserved_nano <= MAX_NANO
         and 0 <= record.rate_micro <= MAX_NANO
+        and 0 <= (record.upstream_cost_nano or 0) <= MAX_NANO
     ):
         raise InvalidRequestError("An amount is negative or too large.")
+    if record.terms is not None:
+        _check_terms(record, record.terms)
     if min(record.quantities.values(), default=0) < 0 or min(record.unit_pico.values(), default=0) < 0:
         raise InvalidRequestError("A quantity or price is negative.", param="quantities")
     expected = cost_nano(record.quantities, record.unit_pico, record.rate_micro)
     if expected != record.cost_nano:
         raise InvalidRequestError(f"cost_nano is {record.cost_nano}, its parts make {expected}.")
+
+
+def _check_terms(record: UsageRecord, terms: PriceTerms) -> None:
+    rates = terms.multipliers
+    if terms.group_rate_micro < 0 or min(rates.values(), default=0) < 0:
+        raise InvalidRequestError("A rate is negative.", param="terms")
+    product = product_micro((terms.group_rate_micro, *rates.values())) if rates else terms.group_rate_micro
+    if product != record.rate_micro:
+        raise InvalidRequestError(f"rate_micro is {record.rate_micro}, its parts make {product}.")
+    if terms.tier_above < 0 or (terms.tier_above and prompt_tokens(record.quantities) <= terms.tier_above):
+        raise InvalidRequestError("The prompt does not reach the tier.", param="terms")
 
 
 def without_nul(record: UsageRecord) -> UsageRecord:
@@ -157,6 +181,7 @@ def _charge(books: Books, record: UsageRecord) -> None:
         transfer,
         customer.wallet.balance,
         customer.held.balance,
+        customer.spend_free(from_held + overage),
     )
     books.charges.append(charge)
     subject = event_subject(USAGE_RECORDED, record.account)
@@ -209,7 +234,16 @@ def _event(charge: Charge) -> UsageRecorded:
         uncollected=format_usd(charge.uncollected_nano) if charge.uncollected_nano else "0",
         balance=format_usd(charge.balance_after),
         held=format_usd(charge.held_after),
+        app=record.app,
+        free=format_usd(charge.free_nano) if charge.free_nano else "0",
+        terms=None if record.terms is None else applied_terms(record.terms),
     )
+
+
+def applied_terms(terms: PriceTerms) -> AppliedTerms:
+    """The terms as they are told to people and consumers."""
+    rates = {name: _rate(micro) for name, micro in terms.multipliers.items()}
+    return AppliedTerms(terms.model, terms.tier_above, _rate(terms.group_rate_micro), rates)
 
 
 @lru_cache(4096)

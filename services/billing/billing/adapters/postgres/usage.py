@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -11,6 +12,7 @@ from sqlalchemy import TextClause, text
 from billing.adapters.postgres.copy import copy_rows
 from billing.domain.statements import ChargedUsage, Position, UsageFilter
 from billing.domain.usage import Charge
+from common.contracts.usage import PriceTerms
 from common.kit.db import Database
 
 _TABLE = "usage_records"
@@ -19,7 +21,7 @@ _WRITTEN = (
     "channel", "group_name", "started_at", "duration_ms", "first_byte_ms", "status", "outcome", "streamed",
     "estimated", "partial", "quantities", "unit_pico", "price_version", "rate_micro", "cost_nano",
     "reserved_nano", "from_held_nano", "overage_nano", "uncollected_nano", "balance_after", "held_after",
-    "transfer", "sequence", "posted_at", "app", "upstream_cost_nano",
+    "transfer", "sequence", "posted_at", "app", "upstream_cost_nano", "free_nano", "terms",
 )  # fmt: skip
 _ENCODER = msgspec.json.Encoder()
 
@@ -40,7 +42,8 @@ def _row(charge: Charge, now: datetime) -> tuple[object, ...]:
         _ENCODER.encode(record.unit_pico).decode(), record.price_version, record.rate_micro,
         record.cost_nano, record.reserved_nano, charge.from_held_nano, charge.overage_nano,
         charge.uncollected_nano, charge.balance_after, charge.held_after, charge.transfer or None,
-        charge.sequence, now, record.app, record.upstream_cost_nano,
+        charge.sequence, now, record.app, record.upstream_cost_nano, charge.free_nano,
+        None if record.terms is None else _ENCODER.encode(record.terms).decode(),
     )  # fmt: skip
 
 
@@ -48,7 +51,7 @@ _COLUMNS = (
     "id::text, request_id, account::text, user_id, spender::text, operation, model, upstream_model, channel,"
     " group_name, started_at, duration_ms, first_byte_ms, status, outcome, streamed, estimated, partial,"
     " quantities, unit_pico, price_version, rate_micro, cost_nano, from_held_nano, overage_nano,"
-    " uncollected_nano, balance_after, held_after, sequence, app, upstream_cost_nano"
+    " uncollected_nano, balance_after, held_after, sequence, app, upstream_cost_nano, free_nano, terms"
 )
 # Of these columns account, spender, request_id and started_at lead an index of their own; the others narrow
 # what one of those finds, and without any the index on the time is read from its newest end.
@@ -81,13 +84,20 @@ class PostgresUsage:
         position = {"before_at": before.started_at, "before_id": before.id, "limit": limit}
         async with self._database.transaction() as connection:
             rows = await connection.execute(_list_statement(tuple(values)), values | position)
-            return [ChargedUsage(*row) for row in rows]
+            return [_charged(row) for row in rows]
 
     async def find(self, record: str) -> ChargedUsage | None:
         """One record by its id."""
         async with self._database.transaction() as connection:
             row = (await connection.execute(_ONE, {"id": record})).first()
-        return None if row is None else ChargedUsage(*row)
+        return None if row is None else _charged(row)
+
+
+def _charged(row: Any) -> ChargedUsage:
+    charge = ChargedUsage(*row)
+    if charge.terms is None:
+        return charge
+    return msgspec.structs.replace(charge, terms=msgspec.convert(charge.terms, PriceTerms))
 
 
 @lru_cache(256)
