@@ -4,7 +4,7 @@ An account's balance is credits - debits in nano-USD. A customer (the account id
 ledger accounts, `wallet:<id>` (what is theirs to spend) and `held:<id>` (what leases hold).
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 REVENUE = "revenue"
 PROMO = "promo"
@@ -12,6 +12,7 @@ UNCOLLECTED = "uncollected"
 STRIPE_CLEARING = "stripe_clearing"
 PLATFORM_ACCOUNTS = (REVENUE, PROMO, UNCOLLECTED, STRIPE_CLEARING, "fees")
 """Created by the first migration; all may go negative, the customers' may not."""
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def wallet_name(customer: str) -> str:
@@ -48,9 +49,14 @@ class Customer:
 
     `free_nano` is how much of wallet + held is a free allowance: a label, 0 <= free_nano <= wallet + held.
     `debt_nano` is what a refund or chargeback found missing and `uncollected` paid in their place.
+    `alert_nano` is the balance alert's threshold, `alerted` whether it was told since the money was above it.
+    `plan` is empty without a membership; the allowance's period is over at `allowance_until`.
     """
 
     __slots__ = (
+        "alert_nano",
+        "alerted",
+        "allowance_until",
         "billing_sequence",
         "changed",
         "debt_nano",
@@ -58,6 +64,8 @@ class Customer:
         "held",
         "id",
         "low",
+        "plan",
+        "plan_until",
         "recalled_at",
         "usage_sequence",
         "wallet",
@@ -75,6 +83,11 @@ class Customer:
         recalled_at: datetime | None,
         free_nano: int = 0,
         debt_nano: int = 0,
+        plan: str = "",
+        plan_until: datetime | None = None,
+        allowance_until: datetime = LONG_AGO,
+        alert_nano: int | None = None,
+        alerted: bool = False,
     ) -> None:
         self.id = id_
         self.wallet = wallet
@@ -85,12 +98,25 @@ class Customer:
         self.recalled_at = recalled_at
         self.free_nano = free_nano
         self.debt_nano = debt_nano
+        self.plan = plan
+        self.plan_until = plan_until
+        self.allowance_until = allowance_until
+        self.alert_nano = alert_nano
+        self.alerted = alerted
         self.changed = False
 
     @property
     def paid_nano(self) -> int:
         """What of wallet + held is not a free allowance."""
         return self.wallet.balance + self.held.balance - self.free_nano
+
+    def spend_free(self, amount_nano: int) -> int:
+        """What of `amount_nano`, just charged to wallet or held, the allowance paid for."""
+        free = min(self.free_nano, amount_nano)
+        if free:
+            self.free_nano -= free
+            self.changed = True
+        return free
 
     def next_billing_sequence(self) -> int:
         """The sequence of the next event of this account in the BILLING stream; gap-free."""

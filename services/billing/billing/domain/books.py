@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import msgspec
 
 from billing.domain.accounts import Account, Customer
+from billing.domain.allowances import Allowances
 from billing.domain.spenders import Spender
-from common.contracts.billing import BillingEvent, TransferPosted
+from common.contracts.billing import BalanceThreshold, BillingEvent, TransferPosted
 from common.contracts.errors import ConflictError
 from common.contracts.principals import SpenderKind
 from common.contracts.streams import event_subject
@@ -26,6 +27,18 @@ if TYPE_CHECKING:
     from billing.domain.usage import Charge
 
 _ENCODER = msgspec.json.Encoder()
+PAYMENTS = frozenset(
+    (
+        "topup",
+        "payment",
+        "redemption",
+        "payment_refund",
+        "payment_refund_reversed",
+        "chargeback",
+        "chargeback_reversed",
+    )
+)
+"""Kinds of transfers that make or unmake a membership: what people paid, and what they got back of it."""
 
 
 class Transfer(msgspec.Struct, frozen=True, gc=False):
@@ -87,7 +100,10 @@ class Operation(Protocol):
 
 
 class Books:
-    """Everything loaded for one transaction, and the rows it will write. `now` is the ledger's clock."""
+    """Everything loaded for one transaction, and the rows it will write. `now` is the ledger's clock.
+
+    `reviews` maps customers whose membership may be another one now to the reason.
+    """
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -101,6 +117,8 @@ class Books:
         self.charges: list[Charge] = []
         self.new_operations: list[PostedOperation] = []
         self.events: list[OutboxEvent] = []
+        self.allowances: Allowances | None = None
+        self.reviews: dict[str, str] = {}
 
     def result_of(self, id_: str, fingerprint: bytes) -> bytes | None:
         """What the operation answered when it was carried out, None when it was not.
@@ -148,6 +166,10 @@ class Books:
             customer.id,
         )
         self.transfers.append(row)
+        if kind in PAYMENTS:
+            self.reviews[customer.id] = kind
+        if customer.alert_nano is not None:
+            self.watch(customer)
         return row
 
     def post(
@@ -184,3 +206,27 @@ class Books:
         kind = str(type(event).__struct_config__.tag)
         subject = event_subject(kind, customer.id)
         self.events.append(OutboxEvent(event.id, subject, event.sequence, _ENCODER.encode(event)))
+
+    def watch(self, customer: Customer) -> None:
+        """Tell the balance alert once for each time the customer's money falls below its threshold.
+
+        Held money counts, so that a lease going out and coming back is no crossing.
+        """
+        threshold = customer.alert_nano
+        below = threshold is not None and customer.wallet.balance + customer.held.balance < threshold
+        if below == customer.alerted:
+            return
+        customer.alerted = below
+        customer.changed = True
+        if threshold is not None and below:
+            self.tell(
+                customer,
+                BalanceThreshold(
+                    uuid7(),
+                    customer.next_billing_sequence(),
+                    customer.id,
+                    format_usd(threshold),
+                    format_usd(customer.wallet.balance),
+                    format_usd(customer.held.balance),
+                ),
+            )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from billing.domain.allowances import renew_allowance
 from billing.domain.errors import LeaseExpiredError, StaleSequenceError
 from common.contracts.billing import BalanceLow, LeaseRecalled
 from common.contracts.errors import ConflictError, InvalidRequestError
@@ -260,6 +261,7 @@ def _grant(books: Books, lease: Lease, spender: Spender, call: RequestLease) -> 
     request = call.request
     customer = books.customers[request.account]
     spender.take_over(request.spender_kind, request.budget, books.now)
+    renew_allowance(books, customer)
     available = min(customer.wallet.balance, spender.budget_left())
     granted, unmet = _fit(request.needs_nano, available)
     reason = ""

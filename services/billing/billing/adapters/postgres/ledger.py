@@ -6,7 +6,7 @@ committed is seen. Accounts of the platform are locked after all customers, by i
 inserted before it is locked, since a row that is not there locks nothing.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -14,7 +14,8 @@ import asyncpg
 
 from billing.adapters.postgres.copy import RowUpdate, RowUpdates, copy_rows
 from billing.adapters.postgres.usage import insert_charges
-from billing.domain.accounts import Account, Customer, held_name, wallet_name
+from billing.domain.accounts import PROMO, Account, Customer, held_name, wallet_name
+from billing.domain.allowances import Allowances, is_due
 from billing.domain.books import Books, Operation, PostedOperation, Transfer, Wanted
 from billing.domain.leases import Lease
 from billing.domain.spenders import Spender
@@ -26,7 +27,8 @@ _UNIQUE_VIOLATION = "23505"  # another replica wrote the same id first: the next
 
 # Whose leases and spenders they are never changes, so it may be read before anything is locked.
 _LOCK_CUSTOMERS = """
-    SELECT account::text, usage_sequence, billing_sequence, low, recalled_at, free_nano, debt_nano
+    SELECT account::text, usage_sequence, billing_sequence, low, recalled_at, free_nano, debt_nano,
+        plan, plan_until, allowance_until
     FROM customers
     WHERE account IN (
         SELECT unnest($1::uuid[])
@@ -83,6 +85,7 @@ _CHANGES = RowUpdates(
             "recalled_at": "timestamptz",
             "free_nano": "bigint",
             "debt_nano": "bigint",
+            "allowance_until": "timestamptz",
         },
         account="id",
     ),
@@ -115,21 +118,27 @@ _CHANGES = RowUpdates(
 )
 
 
+Review = Callable[[asyncpg.Connection, Books], Awaitable[None]]
+"""What is done in a transaction that left `Books.reviews`, after its transfers are written."""
+
+
 class MovedError(Exception):
     """Another replica made a lease or spender between the lock and the reading; the next try sees whose."""
 
 
 class PostgresLedger:
-    """The ledger's transactions."""
+    """The ledger's transactions. `allowances` is None until the plans are read; `review` sees payments."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.allowances: Allowances | None = None
+        self.review: Review | None = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["PostgresLedgerSession"]:
         """See domain.ports.Ledger."""
         async with self._database.driver_transaction() as driver:
-            yield PostgresLedgerSession(driver)
+            yield PostgresLedgerSession(driver, self.allowances, self.review)
 
     def is_transient(self, error: BaseException) -> bool:
         """Server gone or starting, a deadlock, or another replica that wrote the same id first."""
@@ -141,8 +150,12 @@ class PostgresLedger:
 class PostgresLedgerSession:
     """See domain.ports.LedgerSession."""
 
-    def __init__(self, driver: asyncpg.Connection) -> None:
+    def __init__(
+        self, driver: asyncpg.Connection, allowances: Allowances | None = None, review: Review | None = None
+    ) -> None:
         self._driver = driver
+        self._allowances = allowances
+        self._review = review
 
     async def load(self, operations: Sequence[Operation], now: datetime) -> Books:
         """See the module: locks first, facts after."""
@@ -150,6 +163,7 @@ class PostgresLedgerSession:
         for operation in operations:
             operation.want(wanted)
         books = Books(now)
+        books.allowances = self._allowances
         await self._load_customers(books, wanted)
         await self._load_leases(books, wanted)
         await self._load_spenders(books, wanted)
@@ -167,6 +181,8 @@ class PostgresLedgerSession:
         if books.transfers:
             rows = [_transfer_row(books, transfer) for transfer in books.transfers]
             await copy_rows(driver, "transfers", _TRANSFER_COLUMNS, rows)
+        if books.reviews and self._review is not None:
+            await self._review(driver, books)
         await _CHANGES.execute(
             driver,
             [row for row in books.accounts.values() if row.changed],
@@ -198,6 +214,8 @@ class PostgresLedgerSession:
             if missing:
                 await self._insert_customers(sorted(missing))
                 rows = await self._driver.fetch(_LOCK_CUSTOMERS, *arrays)
+            if any(is_due(self._allowances, *row[7:10], row[5], books.now) for row in rows):
+                names.append(PROMO)
         else:
             rows = []
         if names:
@@ -216,6 +234,9 @@ class PostgresLedgerSession:
                 recalled_at=row[4],
                 free_nano=row[5],
                 debt_nano=row[6],
+                plan=row[7],
+                plan_until=row[8],
+                allowance_until=row[9],
             )
 
     async def _insert_customers(self, missing: list[str]) -> None:
