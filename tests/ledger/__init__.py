@@ -1,0 +1,1 @@
+"""Random histories of the ledger against a reference of a few dictionaries."""
