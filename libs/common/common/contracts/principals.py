@@ -9,10 +9,18 @@ SpenderKind = Literal["key", "grant"]
 
 
 class Budget(msgspec.Struct, frozen=True, array_like=True):
-    """A spender's own ceiling: `limit_nano` nano-USD per `period` (UTC windows; total never resets)."""
+    """A spender's own ceiling: `limit_nano` nano-USD per `period`, MAX_NANO for none; total never resets.
+
+    Windows begin at midnight, on Monday, on the first, on the clock of `timezone` (an IANA name). Owner and
+    subscribers are told once per window when used + held reach `alert_percent` (1 to 100) of the limit.
+    `max_charge_nano` is the most that one hold, or one reservation of a request, may be.
+    """
 
     limit_nano: int
     period: BudgetPeriod = "total"
+    timezone: str = "UTC"
+    alert_percent: int | None = None
+    max_charge_nano: int | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, array_like=True):
@@ -30,6 +38,7 @@ class Principal(msgspec.Struct, frozen=True, array_like=True):
     `account` owns the wallet, `spender` is the API key or OAuth grant the money is spent through, both
     UUIDs as text. `rate_micro` is the group's multiplier on list price in millionths. `models` None means
     all; entries may end with `*`. `scopes`: `relay` reaches the model routes, `admin` the management API.
+    `app` is the OAuth client that acts for the user, empty for an API key.
     """
 
     account: str
@@ -43,6 +52,7 @@ class Principal(msgspec.Struct, frozen=True, array_like=True):
     models: tuple[str, ...] | None = None
     limits: Limits = Limits()
     spender_kind: SpenderKind = "key"
+    app: str = ""
 
     def allows_model(self, model: str) -> bool:
         """Whether the spender's model list covers `model`."""

@@ -10,6 +10,7 @@ import msgspec
 
 from billing.domain.accounts import REVENUE, UNCOLLECTED
 from billing.domain.leases import is_uuid
+from billing.domain.spenders import watch_budget
 from common.contracts.errors import InvalidRequestError
 from common.contracts.prices import prompt_tokens
 from common.contracts.streams import event_subject
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from billing.domain.books import Books, Wanted
 
 USAGE_RECORDED = "usage.recorded.v1"
-_ENCODER = msgspec.json.Encoder()
+_ENCODER = msgspec.json.Encoder(order="deterministic")  # the database keeps no order of keys
 _MAX_STARTED_AT_MS = 4_102_444_800_000  # the year 2100
 _MAX_INT = 2**31 - 1
 
@@ -171,6 +172,7 @@ def _charge(books: Books, record: UsageRecord) -> None:
         spender = books.spenders[record.spender]
         spender.use(from_held + overage, books.now)
         spender.hold(-from_held)
+        watch_budget(books, spender)
     charge = Charge(
         record,
         datetime.fromtimestamp(record.started_at_ms / 1000, UTC),
@@ -185,7 +187,7 @@ def _charge(books: Books, record: UsageRecord) -> None:
     )
     books.charges.append(charge)
     subject = event_subject(USAGE_RECORDED, record.account)
-    books.events.append(OutboxEvent(record.id, subject, charge.sequence, _ENCODER.encode(_event(charge))))
+    books.events.append(OutboxEvent(record.id, subject, charge.sequence, usage_event(charge)))
 
 
 def _spend_lease(books: Books, record: UsageRecord, customer: Customer) -> int:
@@ -198,6 +200,11 @@ def _spend_lease(books: Books, record: UsageRecord, customer: Customer) -> int:
         lease.spent_nano += amount
         lease.changed = True
     return amount
+
+
+def usage_event(charge: Charge) -> bytes:
+    """The body of the public event: the same bytes from what was just decided and from what was stored."""
+    return _ENCODER.encode(_event(charge))
 
 
 def _event(charge: Charge) -> UsageRecorded:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import msgspec
 
 from billing.domain.ports import DeadLetters, UsageReader, Writer
-from billing.domain.statements import ChargedUsage, Position
+from billing.domain.statements import ChargedUsage, Position, UsageFilter
 from billing.domain.usage import ChargeUsage, check_record, without_nul
 from common.contracts.errors import InvalidRequestError, NotFoundError, ServiceError, UnavailableError
 from common.contracts.usage import UsageBatch, UsageRecord
@@ -72,16 +72,17 @@ def _has_nul(record: UsageRecord) -> bool:
         or "\0" in record.group
         or "\0" in record.user
         or "\0" in record.operation
+        or "\0" in record.app
         or any("\0" in unit for unit in record.quantities)
         or any("\0" in unit for unit in record.unit_pico)
     )
 
 
 async def list_usage(
-    reader: UsageReader, account: str | None, before: Position, limit: int
+    reader: UsageReader, wanted: UsageFilter, before: Position, limit: int
 ) -> list[ChargedUsage]:
-    """The account's charges before a position, or everybody's, newest first."""
-    return await reader.newest(account, before, limit)
+    """The charges that pass the filter, before a position, newest first."""
+    return await reader.newest(wanted, before, limit)
 
 
 async def find_usage(reader: UsageReader, record: str, account: str | None) -> ChargedUsage:

@@ -1,18 +1,18 @@
 """Usage records in PostgreSQL: written by the ledger's transaction, read by the account's owner."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 import asyncpg
 import msgspec
-from sqlalchemy import TextClause, text
+from sqlalchemy import RowMapping, TextClause, text
 
 from billing.adapters.postgres.copy import copy_rows
 from billing.domain.statements import ChargedUsage, Position, UsageFilter
 from billing.domain.usage import Charge
-from common.contracts.usage import PriceTerms
+from common.contracts.usage import PriceTerms, UsageRecord
 from common.kit.db import Database
 
 _TABLE = "usage_records"
@@ -44,6 +44,30 @@ def _row(charge: Charge, now: datetime) -> tuple[object, ...]:
         charge.uncollected_nano, charge.balance_after, charge.held_after, charge.transfer or None,
         charge.sequence, now, record.app, record.upstream_cost_nano, charge.free_nano,
         None if record.terms is None else _ENCODER.encode(record.terms).decode(),
+    )  # fmt: skip
+
+
+_UUIDS = ("id", "account", "spender", "lease", "transfer")
+STORED = ", ".join(f"{name}::text AS {name}" if name in _UUIDS else name for name in _WRITTEN)
+"""The columns `stored_charge` reads."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def stored_charge(row: RowMapping) -> Charge:
+    """The inverse of what `insert_charges` writes."""
+    record = UsageRecord(
+        row["id"], row["request_id"], row["account"], row["user_id"], row["spender"], row["lease"] or "",
+        row["operation"], row["model"], row["upstream_model"], row["channel"], row["group_name"],
+        (row["started_at"] - _EPOCH) // timedelta(milliseconds=1), row["duration_ms"], row["first_byte_ms"],
+        row["status"], row["outcome"], row["quantities"], row["unit_pico"], row["price_version"],
+        row["rate_micro"], row["cost_nano"], row["reserved_nano"], row["streamed"], row["estimated"],
+        row["partial"], None if row["terms"] is None else msgspec.convert(row["terms"], PriceTerms),
+        row["app"], row["upstream_cost_nano"],
+    )  # fmt: skip
+    return Charge(
+        record, row["started_at"].astimezone(UTC), row["sequence"], row["from_held_nano"],
+        row["overage_nano"], row["uncollected_nano"], row["transfer"] or "", row["balance_after"],
+        row["held_after"], row["free_nano"],
     )  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""PostgreSQL and the PDF writer behind the ports of `domain/ports.py`."""

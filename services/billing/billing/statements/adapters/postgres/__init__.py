@@ -1,0 +1,1 @@
+"""SQL that reads the ledger, and the tables of roll-ups and invoices."""

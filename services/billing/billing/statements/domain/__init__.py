@@ -1,0 +1,1 @@
+"""What statements say: pure arithmetic on rows of the ledger."""

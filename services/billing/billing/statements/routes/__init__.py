@@ -1,0 +1,1 @@
+"""HTTP in: what an account owner and the operator read."""

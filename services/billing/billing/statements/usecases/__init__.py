@@ -1,0 +1,1 @@
+"""What statements does, one function per verb."""
