@@ -90,8 +90,10 @@ class NatsPriceFeed:
                     await self._follow(bucket, watcher)
                 finally:
                     await watcher.stop()  # type: ignore[no-untyped-call]
-            except (NatsError, TimeoutError, OSError, msgspec.DecodeError) as error:
+            except (NatsError, TimeoutError, OSError) as error:
                 _LOG.info("no price book yet: %r", error)
+            except (ValueError, KeyError) as error:  # no book at all, or with a time zone not known here
+                _LOG.error("the price book cannot be used: %r", error)
             await asyncio.sleep(_PRICES_RETRY_S)  # nothing signals that the bucket was made or is back
 
     async def _follow(self, bucket: KeyValue, watcher: KeyValue.KeyWatcher) -> None:

@@ -15,6 +15,7 @@ IMAGE_BOUND_TOKENS = 6_000
 """The most that one image costs at the vendors known (high detail, 2026); used for holds."""
 
 _WIDE = re.compile("[\u2e80-\U0010ffff]")
+_MIXED = (b'"input_audio"', b'"image_url"', b'"file_id"', b'"file_data"', b'"ttl"')
 _IMAGE = re.compile(rb'"image_url"\s*:')
 _INLINE_IMAGE = re.compile(rb"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=\\]*")
 
@@ -40,6 +41,11 @@ def input_bound(body: bytes, context_window: int | None) -> int:
     if context_window is not None and b'"file_id"' in body:
         return context_window  # a file that the upstream keeps: its length is not in the body
     return tokens if context_window is None else min(tokens, context_window)
+
+
+def is_plain_text(body: bytes) -> bool:
+    """Whether no audio, image or file can be in it, nor text that is to be cached for an hour (`ttl`)."""
+    return not any(mark in body for mark in _MIXED)
 
 
 def input_tokens(body: bytes) -> int:

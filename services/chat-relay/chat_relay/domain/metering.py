@@ -1,7 +1,7 @@
 """Usage → quantities → cost, and what a request must reserve before it starts. Pure arithmetic.
 
-Quantities are disjoint: their sum is all tokens. Cached, reasoning and audio tokens are split off only when
-the price names them, otherwise they are billed as plain input and output.
+Quantities are disjoint: their sum is all tokens. Cached, reasoning, audio and image tokens are split off only
+when the price names them, otherwise they are billed as plain input and output.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from chat_relay.domain.prices import PICO_MICRO_PER_NANO, ModelPrice
+from chat_relay.domain.prices import PICO_MICRO_PER_NANO, Ceiling, ModelPrice
 
 DEFAULT_OUTPUT_LIMIT = 4_096
 """Reserved for the answer when neither the request nor the price book says how long it can be."""
@@ -23,7 +23,9 @@ Tokens = Annotated[int, msgspec.Meta(le=10**9)]
 
 class _Details(msgspec.Struct, gc=False):
     cached_tokens: Tokens | None = None
+    cache_write_tokens: Tokens | None = None
     audio_tokens: Tokens | None = None
+    image_tokens: Tokens | None = None
     reasoning_tokens: Tokens | None = None
 
 
@@ -63,10 +65,13 @@ def quantities_of(usage: Usage, price: ModelPrice) -> dict[str, int]:
             completion += reasoning
         completion = _split(quantities, unit, "reasoning", reasoning, completion)
         completion = _split(quantities, unit, "audio_output", details.audio_tokens, completion)
+        completion = _split(quantities, unit, "image_output", details.image_tokens, completion)
     cached = usage.prompt_cache_hit_tokens
     given = usage.prompt_tokens_details
     if given is not None:
         prompt = _split(quantities, unit, "audio_input", given.audio_tokens, prompt)
+        prompt = _split(quantities, unit, "image_input", given.image_tokens, prompt)
+        prompt = _split(quantities, unit, "cache_write", given.cache_write_tokens, prompt)
         cached = given.cached_tokens if given.cached_tokens is not None else cached
     prompt = _split(quantities, unit, "cached_input", cached, prompt)
     quantities["input"] = prompt
@@ -93,22 +98,22 @@ def output_limit(requested: int | None, price: ModelPrice) -> int:
 
 
 def hold_nano(
-    price: ModelPrice, rate_micro: int, input_tokens: int, output_tokens: int, *, any_input: bool = False
+    ceiling: Ceiling, rate_micro: int, input_tokens: int, output_tokens: int, *, any_input: bool = False
 ) -> int:
-    """nano-USD that cover so many tokens, rounded up; `any_input` when they may be audio."""
-    input_pico = price.any_input_pico if any_input else price.input_pico
-    pico = input_tokens * input_pico + output_tokens * price.output_pico + price.call_pico
+    """nano-USD that cover so many tokens, rounded up; `any_input` when not all of them need be text."""
+    input_pico = ceiling.any_input_pico if any_input else ceiling.input_pico
+    pico = input_tokens * input_pico + output_tokens * ceiling.output_pico + ceiling.call_pico
     return -(-pico * rate_micro // PICO_MICRO_PER_NANO)
 
 
-def output_nano(price: ModelPrice, rate_micro: int, tokens: int) -> int:
+def output_nano(ceiling: Ceiling, rate_micro: int, tokens: int) -> int:
     """nano-USD for so many output tokens, rounded up."""
-    return -(-tokens * price.output_pico * rate_micro // PICO_MICRO_PER_NANO)
+    return -(-tokens * ceiling.output_pico * rate_micro // PICO_MICRO_PER_NANO)
 
 
-def tokens_covered(amount_nano: int, price: ModelPrice, rate_micro: int, input_hold_nano: int) -> int:
+def tokens_covered(amount_nano: int, ceiling: Ceiling, rate_micro: int, input_hold_nano: int) -> int:
     """Output tokens that `amount_nano` covers after `input_hold_nano` for the input."""
-    per_token = price.output_pico * rate_micro
+    per_token = ceiling.output_pico * rate_micro
     if not per_token:
         return 1 << 62
     return max(0, amount_nano - input_hold_nano) * PICO_MICRO_PER_NANO // per_token

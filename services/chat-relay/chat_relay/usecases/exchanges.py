@@ -6,7 +6,7 @@ from chat_relay.domain import metering
 from chat_relay.domain.channels import Target
 from chat_relay.domain.estimates import input_tokens
 from chat_relay.domain.leases import Reservation
-from chat_relay.domain.prices import ModelPrice
+from chat_relay.domain.prices import Quote
 from chat_relay.domain.requests import RelayRequest
 from chat_relay.domain.token_limits import TokenLimits
 from chat_relay.usecases.usage import UsagePublisher
@@ -32,7 +32,6 @@ class Exchange:
     __slots__ = (
         "_began",
         "_ledgers",
-        "_started_at_ms",
         "admitted_tokens",
         "first_byte_ms",
         "input_hold_nano",
@@ -40,6 +39,7 @@ class Exchange:
         "outcome",
         "price",
         "principal",
+        "quote",
         "recorded",
         "request",
         "reservation",
@@ -50,16 +50,16 @@ class Exchange:
         self,
         principal: Principal,
         request: RelayRequest,
-        price: ModelPrice,
+        quote: Quote,
         reservation: Reservation,
         ledgers: Ledgers,
     ) -> None:
         self._began = time.perf_counter()
-        self._started_at_ms = time.time_ns() // 1_000_000
         self._ledgers = ledgers
         self.principal = principal
         self.request = request
-        self.price = price
+        self.quote = quote
+        self.price = quote.price
         self.reservation = reservation
         self.input_hold_nano = 0
         self.may_grow = False
@@ -93,7 +93,9 @@ class Exchange:
         self.recorded = True
         self.outcome = outcome
         principal, request, target = self.principal, self.request, self.target
-        prices = self.price.unit_pico
+        quote = self.quote
+        tier = quote.price.tier_of(quantities)
+        prices = quote.price.unit_pico if tier is None else tier.unit_pico
         unit_pico = {unit: prices[unit] for unit in quantities if unit in prices}
         record = UsageRecord(
             id=uuid7(),
@@ -107,20 +109,21 @@ class Exchange:
             upstream_model=target.upstream_model(request.model) if target else "",
             channel=target.name if target else "",
             group=principal.group,
-            started_at_ms=self._started_at_ms,
+            started_at_ms=quote.at_ms,
             duration_ms=int((time.perf_counter() - self._began) * 1000),
             first_byte_ms=self.first_byte_ms,
             status=status,
             outcome=outcome,
             quantities=quantities,
             unit_pico=unit_pico,
-            price_version=self.price.version,
-            rate_micro=principal.rate_micro,
-            cost_nano=cost_nano(quantities, unit_pico, principal.rate_micro),
+            price_version=quote.price.version,
+            rate_micro=quote.rate_micro,
+            cost_nano=cost_nano(quantities, unit_pico, quote.rate_micro),
             reserved_nano=self.reservation.amount_nano,
             streamed=request.stream,
             estimated=estimated,
             partial=partial,
+            terms=quote.terms(request.model, tier),
         )
         tpm = principal.limits.tpm
         if tpm is not None:

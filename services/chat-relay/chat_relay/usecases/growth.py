@@ -52,13 +52,14 @@ class Growth:
         exchange = self._exchange
         return metering.tokens_covered(
             exchange.reservation.amount_nano,
-            exchange.price,
-            exchange.principal.rate_micro,
+            exchange.quote.ceiling,
+            exchange.quote.rate_micro,
             exchange.input_hold_nano,
         )
 
     def _cost_nano(self, tokens: int) -> int:
-        return metering.output_nano(self._exchange.price, self._exchange.principal.rate_micro, tokens)
+        quote = self._exchange.quote
+        return metering.output_nano(quote.ceiling, quote.rate_micro, tokens)
 
     async def _extend(self) -> None:
         more_nano = self._cost_nano(max(_STEP_TOKENS, self._covered // 2))

@@ -21,10 +21,10 @@ from chat_relay.domain.errors import (
     UpstreamGoneError,
     UpstreamTimeoutError,
 )
-from chat_relay.domain.estimates import answer_tokens, input_bound
+from chat_relay.domain.estimates import answer_tokens, input_bound, is_plain_text
 from chat_relay.domain.metering import Usage
 from chat_relay.domain.ports import Answer, Client, RawHeaders, Upstream
-from chat_relay.domain.prices import ModelPrice, Prices
+from chat_relay.domain.prices import ModelPrice, Prices, Quote, final_rate
 from chat_relay.domain.requests import PARSERS, Operation, RelayRequest
 from chat_relay.usecases.channels import Channels
 from chat_relay.usecases.exchanges import Exchange, Ledgers
@@ -87,8 +87,9 @@ class Relay:
     async def answer(self, inbound: Inbound, client: Client) -> Outcome:
         """Answer `client`, and say how it went; raises ServiceError only while nothing was sent."""
         request = PARSERS[inbound.operation](inbound.body)
-        price = self._price(inbound.principal, request.model)
-        exchange = await self._begin(inbound.principal, request, price)
+        now_ms = time.time_ns() // 1_000_000
+        price = self._price(inbound.principal, request.model, now_ms)
+        exchange = await self._begin(inbound.principal, request, price, now_ms)
         try:
             if request.stream:
                 await self._answer_stream(exchange, inbound, client)
@@ -104,35 +105,41 @@ class Relay:
             exchange.record("relay_error", 500, {})
         return exchange.outcome
 
-    def _price(self, principal: Principal, model: str) -> ModelPrice:
+    def _price(self, principal: Principal, model: str, now_ms: int) -> ModelPrice:
         if not principal.allows_model(model):
             raise ModelNotAllowedError(f"This key may not use the model '{model}'.", param="model")
-        price = self._prices.of(model)
+        price = self._prices.of(model, now_ms)
         if price is None or not self._channels.table.serves(model, principal.group):
             raise ModelNotFoundError(
                 f"The model '{model}' does not exist or you do not have access to it.", param="model"
             )
         return price
 
-    async def _begin(self, principal: Principal, request: RelayRequest, price: ModelPrice) -> Exchange:
+    async def _begin(
+        self, principal: Principal, request: RelayRequest, price: ModelPrice, now_ms: int
+    ) -> Exchange:
         if self._ledgers.usage.full:
             raise UnavailableError("Usage cannot be stored for the moment.", retry_after_s=2)
         admitted = self._admit(principal, request)
-        body, rate = request.body, principal.rate_micro
+        body = request.body
         tokens_in = input_bound(body, price.context_window)
+        ceiling = price.ceiling(tokens_in)
+        multipliers = self._prices.multipliers_of(principal.group, request.model, price, now_ms)
+        rate = final_rate(principal.rate_micro, multipliers)
         tokens_out = 0
         if request.operation == "chat":
             tokens_out = metering.output_limit(request.output_limit, price) * request.choices
-        audio = b'"input_audio"' in body
-        need = metering.hold_nano(price, rate, tokens_in, tokens_out, any_input=audio)
+        mixed = ceiling.any_input_pico > ceiling.input_pico and not is_plain_text(body)
+        need = metering.hold_nano(ceiling, rate, tokens_in, tokens_out, any_input=mixed)
         minimum = 0
         if request.stream:
             least = min(tokens_out, metering.MINIMUM_OUTPUT_TOKENS)
-            minimum = metering.hold_nano(price, rate, tokens_in, least, any_input=audio)
+            minimum = metering.hold_nano(ceiling, rate, tokens_in, least, any_input=mixed)
         reservation = await self._leases.reserve(principal, need, minimum)
-        exchange = Exchange(principal, request, price, reservation, self._ledgers)
+        quote = Quote(price, ceiling, principal.rate_micro, multipliers, rate, now_ms)
+        exchange = Exchange(principal, request, quote, reservation, self._ledgers)
         exchange.admitted_tokens = admitted
-        exchange.input_hold_nano = metering.hold_nano(price, rate, tokens_in, 0, any_input=audio)
+        exchange.input_hold_nano = metering.hold_nano(ceiling, rate, tokens_in, 0, any_input=mixed)
         unlimited = request.output_limit is None and price.max_output is None
         exchange.may_grow = request.stream and (unlimited or reservation.amount_nano < need)
         return exchange

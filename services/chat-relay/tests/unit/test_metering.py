@@ -112,19 +112,20 @@ def test_a_hold_covers_its_tokens_and_the_coverage_is_its_inverse(
     tokens_in: int, tokens_out: int, rate: int, input_pico: int, output_pico: int
 ) -> None:
     model = price(input=input_pico, output=output_pico)
-    hold = hold_nano(model, rate, tokens_in, tokens_out)
+    ceiling = model.ceiling(tokens_in)
+    hold = hold_nano(ceiling, rate, tokens_in, tokens_out)
     exact = cost_nano({"input": tokens_in, "output": tokens_out}, model.unit_pico, rate)
     assert exact <= hold <= exact + 1
-    input_hold = hold_nano(model, rate, tokens_in, 0)
+    input_hold = hold_nano(ceiling, rate, tokens_in, 0)
     if output_pico:
-        covered = tokens_covered(hold, model, rate, input_hold)
-        assert hold_nano(model, rate, 0, covered) + input_hold <= hold + 1
+        covered = tokens_covered(hold, ceiling, rate, input_hold)
+        assert hold_nano(ceiling, rate, 0, covered) + input_hold <= hold + 1
 
 
 def test_the_hold_assumes_the_dearest_kind_of_token() -> None:
-    assert hold_nano(RICH, 1_000_000, 1_000, 0) == 107
-    assert hold_nano(RICH, 1_000_000, 1_000, 0, any_input=True) == 907
-    assert hold_nano(RICH, 1_000_000, 0, 1_000) == 1_007
+    assert hold_nano(RICH.ceiling(0), 1_000_000, 1_000, 0) == 107
+    assert hold_nano(RICH.ceiling(0), 1_000_000, 1_000, 0, any_input=True) == 907
+    assert hold_nano(RICH.ceiling(0), 1_000_000, 0, 1_000) == 1_007
 
 
 @pytest.mark.parametrize(
@@ -142,5 +143,5 @@ def test_an_older_price_book_is_ignored() -> None:
     assert not prices.loaded
     prices.load(PriceBook(5, (Price("a", {"input": 1}),)))
     prices.load(PriceBook(4, (Price("b", {"input": 1}),)))
-    assert prices.of("a") is not None
-    assert prices.of("b") is None
+    assert prices.of("a", 0) is not None
+    assert prices.of("b", 0) is None

@@ -10,7 +10,7 @@ from common.contracts.prices import Price, PriceBook
 def test_before_the_first_book_no_model_is_called_unknown() -> None:
     prices = Prices()
     with pytest.raises(UnavailableError):
-        prices.of("gpt-4o-mini")
+        prices.of("gpt-4o-mini", 0)
     prices.load(PriceBook(1, (Price("gpt-4o-mini", {"input": 150_000}),)))
-    assert prices.of("gpt-4o-mini") is not None
-    assert prices.of("gpt-5") is None
+    assert prices.of("gpt-4o-mini", 0) is not None
+    assert prices.of("gpt-5", 0) is None
