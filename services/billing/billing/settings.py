@@ -1,6 +1,8 @@
 """Settings of billing."""
 
-from common.kit.settings import ServiceSettings
+from common.kit.settings import ServiceSettings, SettingsError
+
+_MIN_PEPPER = 16
 
 
 class Settings(ServiceSettings, frozen=True, kw_only=True):
@@ -16,3 +18,32 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     """Fill the price book from the packaged list price data when that changed."""
     pool_size: int = 8
     """Connections to PostgreSQL."""
+    seal_interval_s: float = 5
+    """How often what was posted is appended to the hash chain."""
+    retention_months: int = 0
+    """Closed months older than this many are detached from the ledger's tables; 0 keeps all, 1 is refused."""
+    stripe_api_key: str = ""
+    """Secret key of the Stripe account; empty switches payments by Stripe off."""
+    stripe_webhook_secrets: str = ""
+    """`whsec_…[,whsec_…]`: secrets of the webhook endpoint; every one of them verifies, for a rotation."""
+    stripe_api_base: str = ""
+    """Another address of Stripe's API, such as a simulator's; empty is Stripe's own."""
+    payment_return_url: str = ""
+    """Where a payer's browser goes after a checkout that names no `success_url` of its own."""
+    code_pepper: str = ""
+    """Key under which redemption codes are stored, 16 characters or more; it must never change."""
+
+    def __post_init__(self) -> None:
+        """SettingsError for combinations that would lose money or secrets."""
+        if self.stripe_api_key and not any(self.webhook_secrets):
+            raise SettingsError(
+                "TOLLWAY_STRIPE_WEBHOOK_SECRETS is empty while TOLLWAY_STRIPE_API_KEY is set:"
+                " payments would be taken and never credited"
+            )
+        if self.code_pepper and len(self.code_pepper) < _MIN_PEPPER:
+            raise SettingsError(f"TOLLWAY_CODE_PEPPER has fewer than {_MIN_PEPPER} characters")
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """The secrets one by one."""
+        return tuple(filter(None, (part.strip() for part in self.stripe_webhook_secrets.split(","))))

@@ -12,8 +12,15 @@ Service = Literal["gateway", "billing", "chat-relay", "media-tasks", "oauth"]
 Protocol = Literal["openai", "anthropic", "gemini", "midjourney", "problem"]
 
 
+PUBLIC = "public"
+
+
 class Route(msgspec.Struct, frozen=True):
-    """`path` matches itself and everything below it, or only itself when `exact`."""
+    """`path` matches itself and everything below it, or only itself when `exact`.
+
+    `scope` is what the key must have. PUBLIC needs no key: the service proves its caller by other means, and
+    the gateway hands on no principal.
+    """
 
     path: str
     service: Service
@@ -31,6 +38,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/models", "chat-relay"),
     Route("/api/channels", "chat-relay", "problem", scope="admin"),
     Route("/api/billing", "billing", "problem", scope="account"),
+    Route("/webhooks/stripe", "billing", "problem", scope=PUBLIC, exact=True),
     Route("/api", "gateway", "problem", scope="account"),
 )
 

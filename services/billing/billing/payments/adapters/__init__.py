@@ -1,0 +1,1 @@
+"""Stripe and PostgreSQL behind the ports of `domain/ports.py`."""

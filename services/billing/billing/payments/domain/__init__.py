@@ -1,0 +1,1 @@
+"""The rules of payments, refunds, ratios and codes: pure, integer, no I/O and no clock."""

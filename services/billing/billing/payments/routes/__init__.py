@@ -1,0 +1,1 @@
+"""HTTP in: payments, ratios, codes, and Stripe's webhook."""
