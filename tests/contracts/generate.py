@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 import common.contracts
+from common.contracts.plans import PlanBook
 from common.contracts.prices import PriceBook
 from common.contracts.principals import Principal
 from common.contracts.rpc import Method, RpcError
@@ -23,7 +24,7 @@ from common.contracts.usage import UsageBatch
 from contracts.asyncapi import asyncapi
 
 HOME = Path(__file__).resolve().parents[2] / "docs" / "contracts"
-INTERNAL: tuple[type[msgspec.Struct], ...] = (PriceBook, Principal, RpcError, UsageBatch)
+INTERNAL: tuple[type[msgspec.Struct], ...] = (PlanBook, PriceBook, Principal, RpcError, UsageBatch)
 
 Schema = dict[str, Any]
 

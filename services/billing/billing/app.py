@@ -10,8 +10,9 @@ from litestar.datastructures import State
 from litestar.di import Provide
 
 from billing.adapters.list_prices import list_source, read_list_prices
-from billing.adapters.nats import NatsDeadLetters, NatsPriceShelf, NatsUsageBacklog, account_finder
+from billing.adapters.nats import NatsDeadLetters, NatsShelf, NatsUsageBacklog, account_finder
 from billing.adapters.postgres.audits import PostgresAuditor
+from billing.adapters.postgres.history import PostgresHistory
 from billing.adapters.postgres.leases import PostgresLeases
 from billing.adapters.postgres.ledger import PostgresLedger
 from billing.adapters.postgres.prices import PostgresPrices
@@ -31,6 +32,7 @@ from billing.routes.explanations import ExplanationController
 from billing.routes.multipliers import MultiplierController
 from billing.routes.prices import PriceController
 from billing.routes.principals import provide_principal, require_principal
+from billing.routes.simulations import SimulationController
 from billing.routes.topups import TopupController
 from billing.routes.usage import UsageController
 from billing.routes.wallets import WalletController
@@ -39,11 +41,13 @@ from billing.settings import Settings
 from billing.statements.app import STATEMENTS
 from billing.usecases.leases import Leases, LeaseSweeper, sweep_leases
 from billing.usecases.prices import apply_prices, publish_book, seed_prices
+from billing.usecases.simulations import Simulator
 from billing.usecases.topups import post_grants
 from billing.usecases.usage import UsageCharger
 from billing.usecases.writer import LedgerWriter
 from common.contracts.bootstrap import Bootstrap
 from common.contracts.errors import InvalidRequestError
+from common.contracts.prices import PRICES_BUCKET, PRICES_KEY, PriceBook
 from common.contracts.streams import INTAKE, STREAMS
 from common.kit.bootstrap import BootstrapError, load_bootstrap
 from common.kit.bus import Bus
@@ -54,12 +58,13 @@ from common.kit.plugin import ServicePlugin
 from common.kit.principal import PrincipalSigner
 from common.kit.rpc import RpcClient, RpcServer
 
-FEATURES: tuple[Feature, ...] = (PAYMENTS, MEMBERSHIPS, STATEMENTS, SEALS, NOTICES)
+FEATURES: tuple[Feature, ...] = (MEMBERSHIPS, PAYMENTS, STATEMENTS, SEALS, NOTICES)
+"""Memberships first: they see every payment that the others post."""
 INBOX_DAYS = 14
 """Longer than INTAKE keeps a message, so that none can come back unknown."""
 MONTHS_AHEAD = 3
 _DAY_S = 86_400
-_INJECTED = ("writer", "wallets", "usage", "prices", "shelf", "auditor")
+_INJECTED = ("writer", "wallets", "usage", "prices", "shelf", "simulator", "auditor")
 
 
 def utc_now() -> datetime:
@@ -101,6 +106,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> Litestar:
             ExplanationController,
             PriceController,
             MultiplierController,
+            SimulationController,
             AuditController,
             *(controller for feature in FEATURES for controller in feature.controllers),
         ],
@@ -144,7 +150,8 @@ async def _connect(
     await bus.ensure_streams(STREAMS)
 
     outbox = OutboxPublisher(database, bus, "billing")
-    writer = LedgerWriter(PostgresLedger(database), clock, outbox.notify)
+    ledger = PostgresLedger(database)
+    writer = LedgerWriter(ledger, clock, outbox.notify)
     for part in (outbox, writer):
         await part.start()
         stack.push_async_callback(part.stop)
@@ -153,6 +160,7 @@ async def _connect(
         clock=clock,
         bootstrap=bootstrap,
         database=database,
+        ledger=ledger,
         bus=bus,
         rpc=RpcClient(bus, plugin.telemetry),
         server=RpcServer(bus, "billing", plugin.telemetry),
@@ -170,14 +178,15 @@ def _open_core(parts: Parts) -> _Core:
     keeper = PostgresLeases(database)
     backlog = NatsUsageBacklog(bus, INTAKE, DURABLE)
     sweeper = LeaseSweeper(parts.writer, keeper, backlog, parts.clock, settings.lease_grace_s)
-    store, shelf = PostgresPrices(database, parts.clock), NatsPriceShelf(bus)
+    store, shelf = PostgresPrices(database, parts.clock), NatsShelf(bus, PRICES_BUCKET, PRICES_KEY, PriceBook)
     state = parts.state
     state.writer = parts.writer
-    state.wallets = PostgresWallets(database)
+    state.wallets = PostgresWallets(database, parts.ledger, parts.clock)
     state.usage = PostgresUsage(database)
     state.auditor = PostgresAuditor(database)
     state.prices = store
     state.shelf = shelf
+    state.simulator = Simulator(store, PostgresHistory(database))
 
     async def republish() -> None:
         await publish_book(store, shelf)
@@ -210,9 +219,7 @@ def _from_state(name: str) -> Provide:
     return Provide(provide, sync_to_thread=False)
 
 
-async def _load_prices(
-    store: PriceStore, shelf: PriceShelf, settings: Settings, draft: Draft
-) -> None:
+async def _load_prices(store: PriceStore, shelf: PriceShelf, settings: Settings, draft: Draft) -> None:
     """The file's prices are served at once; the seed's second of work follows."""
     await apply_prices(store, draft)
     await publish_book(store, shelf)

@@ -14,6 +14,7 @@ import msgspec
 from litestar.datastructures import State
 from litestar.types import ControllerRouterHandler
 
+from billing.adapters.postgres.ledger import PostgresLedger
 from billing.domain.ports import Clock, Writer
 from billing.settings import Settings
 from common.contracts.bootstrap import Bootstrap
@@ -37,6 +38,7 @@ class Parts(msgspec.Struct):
     clock: Clock
     bootstrap: Bootstrap
     database: Database
+    ledger: PostgresLedger
     bus: Bus
     rpc: RpcClient
     server: RpcServer

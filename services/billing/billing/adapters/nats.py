@@ -1,7 +1,8 @@
-"""NATS behind the ports: the price book in a key-value bucket, and how far the usage stream is applied."""
+"""NATS behind the ports: books in key-value buckets, and how far the usage stream is applied."""
 
 import hashlib
 import logging
+from typing import Generic, TypeVar
 
 import msgspec
 from nats.errors import Error as NatsError
@@ -17,58 +18,61 @@ from nats.js.kv import KeyValue
 from billing.domain.ports import AccountFinder
 from common.contracts.errors import UnavailableError
 from common.contracts.identity import USER_LOOKUP, UserLookup
-from common.contracts.prices import PRICES_BUCKET, PRICES_KEY, PriceBook
 from common.contracts.streams import Stream
 from common.kit.bus import Bus
 from common.kit.rpc import RpcClient
 
 _LOG = logging.getLogger(__name__)
+T = TypeVar("T")
 MAX_BOOK_BYTES = 1_000_000
 """What NATS carries in one message by default."""
 
 
-class NatsPriceShelf:
-    """Where every service finds the price book (see domain.ports.PriceShelf)."""
+class NatsShelf(Generic[T]):
+    """One book of type `kind`, in MessagePack, where every service finds it (see domain.ports.PriceShelf)."""
 
-    def __init__(self, bus: Bus, replicas: int = 1) -> None:
+    def __init__(self, bus: Bus, bucket: str, key: str, kind: type[T], replicas: int = 1) -> None:
         self._bus = bus
+        self._name = bucket
+        self._key = key
+        self._decoder = msgspec.msgpack.Decoder(kind)
         self._replicas = replicas
 
-    async def read(self) -> tuple[PriceBook | None, int]:
+    async def read(self) -> tuple[T | None, int]:
         """The book that lies there and its revision; (None, 0) when none does."""
         try:
             bucket = await self._bucket()
-            entry = await bucket.get(PRICES_KEY)
+            entry = await bucket.get(self._key)
         except (KeyNotFoundError, NoKeysError):
             return None, 0
         except (NatsError, TimeoutError, OSError) as error:
-            raise UnavailableError("The price bucket is away.") from error
+            raise UnavailableError(f"The bucket {self._name} is away.") from error
         try:
-            book = msgspec.msgpack.decode(entry.value or b"", type=PriceBook)
+            book = self._decoder.decode(entry.value or b"")
         except msgspec.DecodeError:
             return None, entry.revision or 0
         return book, entry.revision or 0
 
-    async def replace(self, book: PriceBook, revision: int) -> bool:
+    async def replace(self, book: T, revision: int) -> bool:
         """Put the book if the bucket is still at `revision`; False when somebody else was faster."""
         data = msgspec.msgpack.encode(book)
         if len(data) > MAX_BOOK_BYTES:
-            raise UnavailableError(f"The price book has {len(data)} bytes, more than one message carries.")
+            raise UnavailableError(f"{self._name}: {len(data)} bytes are more than one message carries.")
         try:
             bucket = await self._bucket()
-            await bucket.update(PRICES_KEY, data, last=revision)
+            await bucket.update(self._key, data, last=revision)
         except KeyWrongLastSequenceError:
             return False
         except (NatsError, TimeoutError, OSError) as error:
-            raise UnavailableError("The price bucket is away.") from error
+            raise UnavailableError(f"The bucket {self._name} is away.") from error
         return True
 
     async def _bucket(self) -> KeyValue:
         try:
-            return await self._bus.jetstream.key_value(PRICES_BUCKET)
+            return await self._bus.jetstream.key_value(self._name)
         except BucketNotFoundError:
             return await self._bus.jetstream.create_key_value(
-                bucket=PRICES_BUCKET, history=1, storage=StorageType.FILE, replicas=self._replicas
+                bucket=self._name, history=1, storage=StorageType.FILE, replicas=self._replicas
             )
 
 

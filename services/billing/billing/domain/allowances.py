@@ -99,8 +99,10 @@ def renew_allowance(books: Books, customer: Customer) -> None:
     allowance = allowance_of(books.allowances, customer.plan, customer.plan_until, now)
     if allowance is None and not customer.free_nano:
         return
+    promo = books.accounts.get(PROMO)
+    if promo is None:
+        return  # it is loaded with every customer that `is_due`, and time went on while it was
     due = roll_over(allowance, customer.free_nano, customer.wallet.balance, now)
-    promo = books.accounts[PROMO]  # loaded with every customer that `is_due`
     reference = named_id("allowance", customer.id, now.isoformat())
     if due.expired_nano:
         books.post("allowance_expire", customer.wallet, promo, due.expired_nano, customer, reference)

@@ -7,7 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from billing.domain.audits import AuditCheck, MoreCheck, Period
 from billing.domain.books import Books, Operation
-from billing.domain.statements import ChargedUsage, Position, UsageFilter
+from billing.domain.simulations import PastUse, UseFilter
+from billing.domain.statements import Balances, ChargedUsage, Position, UsageFilter
 from common.contracts.prices import Multiplier, Price, PriceBook
 
 Clock = Callable[[], datetime]
@@ -131,6 +132,15 @@ class PriceStore(Protocol):
 
 
 @runtime_checkable
+class UsageHistory(Protocol):
+    """All charges of a period."""
+
+    async def each(self, wanted: UseFilter, take: Callable[[Sequence[PastUse]], None]) -> None:
+        """Hand over the wanted usage in one snapshot, a bounded number of records at a time, in no order."""
+        ...
+
+
+@runtime_checkable
 class PriceShelf(Protocol):
     """Where every service finds the price book."""
 
@@ -147,8 +157,8 @@ class PriceShelf(Protocol):
 class WalletReader(Protocol):
     """Balances."""
 
-    async def read(self, account: str) -> tuple[int, int]:
-        """(balance, held) in nano-USD; zeros for an account the ledger has not met."""
+    async def read(self, account: str) -> Balances:
+        """What a reservation would find now; an account the ledger has not met has what everybody has."""
         ...
 
 

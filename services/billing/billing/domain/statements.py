@@ -23,6 +23,16 @@ class Position(NamedTuple):
         return f"{since.days * 86_400_000_000 + since.seconds * 1_000_000 + since.microseconds}-{self.id}"
 
 
+class Balances(NamedTuple):
+    """Nano-USD of an account: `wallet_nano` can be spent, `held_nano` is under way; `free_nano` of both is a
+    free allowance.
+    """
+
+    wallet_nano: int
+    held_nano: int
+    free_nano: int
+
+
 class UsageFilter(msgspec.Struct, frozen=True, kw_only=True):
     """What of the usage log is wanted; None is anything. An empty `app` is what was done by API key.
 

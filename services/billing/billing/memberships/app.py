@@ -1,10 +1,51 @@
 """The composition root of memberships."""
 
+from billing.adapters.nats import NatsShelf
+from billing.domain.allowances import Allowances
+from billing.memberships.adapters.postgres.memberships import MembershipReview, PostgresMemberships
+from billing.memberships.adapters.postgres.plans import PostgresPlans
+from billing.memberships.domain.plans import FILE_SOURCE, read_plans
+from billing.memberships.routes.memberships import MembershipController
+from billing.memberships.routes.plans import PlanController
+from billing.memberships.usecases.memberships import MembershipSweeper
+from billing.memberships.usecases.plans import put_plans
 from billing.parts import Feature, Parts
+from common.contracts.errors import InvalidRequestError
+from common.contracts.plans import PLANS_BUCKET, PLANS_KEY, PlanBook
+from common.kit.bootstrap import BootstrapError
 
 
-async def open_memberships(_parts: Parts) -> None:
-    """Make and start the parts."""
+async def open_memberships(parts: Parts) -> None:
+    """See every payment from now on; put the file's plans in force, then keep up with them and with time."""
+    file_plans = parts.bootstrap.plans
+    try:
+        read_plans(file_plans)
+    except InvalidRequestError as error:
+        raise BootstrapError(f"{parts.settings.bootstrap}: {error.message}") from None
+    ledger = parts.ledger
+    ledger.review = MembershipReview().review
+    store = PostgresPlans(parts.database)
+    memberships = PostgresMemberships(parts.database)
+    parts.state.plans = store
+    parts.state.memberships = memberships
+
+    def tell_ledger(allowances: Allowances) -> None:
+        ledger.allowances = allowances
+
+    shelf = NatsShelf(parts.bus, PLANS_BUCKET, PLANS_KEY, PlanBook)
+    sweeper = MembershipSweeper(parts.writer, memberships, store, shelf, parts.clock, tell_ledger)
+    parts.bus.on_reconnect(sweeper.republish)
+    if file_plans:
+
+        async def apply_file() -> None:
+            await put_plans(store, file_plans, FILE_SOURCE)
+
+        parts.until_done(apply_file)
+    parts.every(parts.settings.sweep_interval_s, sweeper.sweep)
 
 
-MEMBERSHIPS = Feature(controllers=(), names=(), open=open_memberships)
+MEMBERSHIPS = Feature(
+    controllers=(PlanController, MembershipController),
+    names=("plans", "memberships"),
+    open=open_memberships,
+)

@@ -13,11 +13,16 @@ from common.kit.money import format_usd
 
 
 class Wallet(msgspec.Struct, frozen=True):
-    """What an account can spend (`balance`) and what leases hold of its money now; decimal strings."""
+    """What an account can spend (`balance`) and what is held of its money now; decimal strings.
+
+    `free` is how much of both is a free allowance, which is spent first, and `paid` the rest.
+    """
 
     account: str
     balance: str
     held: str
+    free: str
+    paid: str
     currency: str = "USD"
 
 
@@ -36,5 +41,7 @@ class WalletController(Controller):
     ) -> Wallet:
         """The caller's own wallet; an admin may name another account."""
         account = account_of(principal, account)
-        balance, held = await read_wallet(wallets, account)
-        return Wallet(account, format_usd(balance), format_usd(held))
+        wallet, held, free = await read_wallet(wallets, account)
+        return Wallet(
+            account, format_usd(wallet), format_usd(held), format_usd(free), format_usd(wallet + held - free)
+        )

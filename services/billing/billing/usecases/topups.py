@@ -4,7 +4,9 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
+from billing.domain.leases import is_uuid
 from billing.domain.ports import AccountFinder, WalletReader, Writer
+from billing.domain.statements import Balances
 from billing.domain.topups import PostTopup, Topup, check_topup
 from common.contracts.errors import ConflictError, ServiceError
 from common.kit.ids import named_id
@@ -20,9 +22,9 @@ async def post_topup(writer: Writer, operation: PostTopup) -> Topup:
     return topup
 
 
-async def read_wallet(wallets: WalletReader, account: str) -> tuple[int, int]:
-    """(balance, held) in nano-USD."""
-    return await wallets.read(account)
+async def read_wallet(wallets: WalletReader, account: str) -> Balances:
+    """What the account has now: nothing, when it is no account's id."""
+    return await wallets.read(account) if is_uuid(account) else Balances(0, 0, 0)
 
 
 async def post_grants(writer: Writer, find_account: AccountFinder, grants: Mapping[str, int]) -> None:

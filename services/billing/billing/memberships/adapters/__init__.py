@@ -1,0 +1,1 @@
+"""Plans and memberships behind the ports."""

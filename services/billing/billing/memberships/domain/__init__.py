@@ -1,0 +1,1 @@
+"""What plans are, and whose payments reach them: pure, on calendar months in UTC."""

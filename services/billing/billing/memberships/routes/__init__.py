@@ -1,0 +1,1 @@
+"""/api/billing/plans and /api/billing/membership."""

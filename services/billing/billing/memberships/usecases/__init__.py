@@ -1,0 +1,1 @@
+"""Keep the plans in force everywhere, and memberships true as time passes."""
