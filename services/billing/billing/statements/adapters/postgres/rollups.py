@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import TextClause, text
 
+from billing.adapters.postgres.positions import settled_position
 from billing.statements.domain.rollups import (
     Rollup,
     RollupBy,
@@ -18,11 +19,6 @@ from common.kit.db import Database
 
 _SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 _CURSOR = text("SELECT position FROM rollup_cursor")
-_LAST = text("SELECT max(position) FROM usage_records")
-# A record's position may be given before that of a record that is committed earlier. Whoever holds this lock
-# knows that every position given so far is committed or void: writers under way have ended, new ones wait.
-_BARRIER = text("LOCK TABLE ONLY usage_records IN SHARE MODE")
-_BARRIER_PATIENCE = text("SET LOCAL lock_timeout = '1s'")
 _CLAIM = text("SELECT position FROM rollup_cursor FOR UPDATE SKIP LOCKED")
 _ADVANCE = text("UPDATE rollup_cursor SET position = :high")
 
@@ -91,15 +87,11 @@ class PostgresRollups:
         self._database = database
 
     async def watermark(self) -> int | None:
-        """See RollupStore. The lock is taken only when there is something new, and held for one look."""
+        """See RollupStore."""
         async with self._database.transaction() as connection:
             cursor = (await connection.execute(_CURSOR)).scalar_one()
-            if ((await connection.execute(_LAST)).scalar_one() or 0) <= cursor:
-                return None
-        async with self._database.transaction() as connection:
-            await connection.execute(_BARRIER_PATIENCE)
-            await connection.execute(_BARRIER)
-            return int((await connection.execute(_LAST)).scalar_one())
+        settled = await settled_position(self._database, cursor)
+        return settled if settled > cursor else None
 
     async def fold(self, watermark: int, limit: int) -> bool:
         """See RollupStore. Sums and cursor move in one transaction, so a crash repeats or has done both."""
