@@ -39,6 +39,9 @@ def multiplier_from_spec(spec: MultiplierSpec, source: str) -> Multiplier:
     _check_zone(spec.zone)
     start_ms = None if spec.valid_from is None else parse_ms("valid_from", spec.valid_from)
     end_ms = None if spec.valid_to is None else parse_ms("valid_to", spec.valid_to)
+    for field, at_ms in (("valid_from", start_ms), ("valid_to", end_ms)):
+        if at_ms is not None and at_ms % 60_000:
+            raise InvalidRequestError(f"{field} is a whole minute.", param=field)
     if end_ms is not None and end_ms <= (start_ms or 0):
         raise InvalidRequestError("valid_to is not after valid_from.", param="valid_to")
     return Multiplier(
@@ -58,12 +61,15 @@ def multiplier_from_spec(spec: MultiplierSpec, source: str) -> Multiplier:
 
 def multipliers_from_specs(specs: Iterable[MultiplierSpec], source: str) -> list[Multiplier]:
     """As multiplier_from_spec, for a whole list, in which a name stands once."""
-    multipliers = [multiplier_from_spec(spec, source) for spec in specs]
-    names = [multiplier.name for multiplier in multipliers]
-    for name in names:
-        if names.count(name) > 1:
-            raise InvalidRequestError(f"The multiplier {name} is given twice.", param="name")
-    return multipliers
+    multipliers: dict[str, Multiplier] = {}
+    for spec in specs:
+        if spec.name in multipliers:
+            raise InvalidRequestError(f"The multiplier {spec.name} is given twice.", param="name")
+        try:
+            multipliers[spec.name] = multiplier_from_spec(spec, source)
+        except InvalidRequestError as error:
+            raise InvalidRequestError(f"Multiplier {spec.name}: {error.message}", param=error.param) from None
+    return list(multipliers.values())
 
 
 def multiplier_fields(multiplier: Multiplier) -> dict[str, str | list[str] | None]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from billing.domain.periods import parse_time
 from common.contracts.bootstrap import PriceSpec, TierSpec, UnitPricesSpec
 from common.contracts.errors import InvalidRequestError
 from common.contracts.prices import Multiplier, Price, PriceBook, Tier
@@ -73,26 +74,22 @@ def price_from_spec(spec: PriceSpec, source: str) -> Price:
 
 def prices_from_specs(specs: Iterable[PriceSpec], source: str) -> list[Price]:
     """As price_from_spec, for a whole list, in which a model has one price for each time."""
-    prices = [price_from_spec(spec, source) for spec in specs]
-    seen = set()
-    for price in prices:
+    prices: dict[tuple[str, int], Price] = {}
+    for spec in specs:
+        try:
+            price = price_from_spec(spec, source)
+        except InvalidRequestError as error:
+            raise InvalidRequestError(f"Price of {spec.model}: {error.message}", param=error.param) from None
         key = price.model, price.effective_from_ms
-        if key in seen:
+        if key in prices:
             raise InvalidRequestError(f"{price.model} has two prices for one time.", param="effective_from")
-        seen.add(key)
-    return prices
+        prices[key] = price
+    return list(prices.values())
 
 
 def parse_ms(field: str, text: str) -> int:
     """An RFC 3339 time with its zone as Unix milliseconds; InvalidRequestError names the field."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidRequestError(f"{field} is no RFC 3339 time.", param=field) from None
-    if at.tzinfo is None:
-        raise InvalidRequestError(
-            f"{field} needs its zone, such as 2027-01-01T00:00:00Z or …+08:00.", param=field
-        )
+    at = parse_time(text, field)
     ms = (at - _EPOCH) // timedelta(milliseconds=1)
     if not 0 <= ms < _MAX_MS:
         raise InvalidRequestError(f"{field} is not between 1970 and 2100.", param=field)
