@@ -2,7 +2,22 @@
 
 import typer
 
-from tollway.commands import audit, channels, keys, prices, suite, topup, usage, users, wallet
+from tollway.commands import (
+    audit,
+    channels,
+    close,
+    keys,
+    multipliers,
+    partitions,
+    prices,
+    reconcile,
+    seals,
+    suite,
+    topup,
+    usage,
+    users,
+    wallet,
+)
 
 app = typer.Typer(
     name="tollway",
@@ -20,11 +35,16 @@ for noun, group in (
     ("wallet", wallet.app),
     ("usage", usage.app),
     ("prices", prices.app),
+    ("multipliers", multipliers.app),
     ("channels", channels.app),
+    ("seals", seals.app),
+    ("partitions", partitions.app),
 ):
     app.add_typer(group, name=noun)
 topup.register(app)
 audit.register(app)
+close.register(app)
+reconcile.register(app)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """`tollway usage`: what was charged, and why it cost what it cost."""
 
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -29,11 +30,18 @@ def list_usage(
 
 
 @suite_command(app, "explain")
-def explain_usage(session: Session, record: Annotated[str, typer.Argument(help="Id of the record.")]) -> None:
-    """Show one charge and its calculation, line by line."""
-    found = session.get(f"/api/billing/usage/{record}")
+def explain_usage(
+    session: Session,
+    request_id: Annotated[str, typer.Argument(help="The answer's x-request-id, or the id of a record.")],
+) -> None:
+    """Show what a request cost and the calculation, line by line, so that it can be done again by hand."""
+    found = session.pages(f"/api/billing/explain/{quote(request_id, safe='')}", cursor="before")
     if session.output.as_json:
-        session.output.record(found)
+        session.output.records(found, ())
         return
-    for line in found["explanation"]:
-        session.output.line(line, {})
+    for place, record in enumerate(found):
+        if place:
+            session.output.line("", {})
+        session.output.line(f"{record['id']} {record['started_at']} {record['model']}", {})
+        for line in record["explanation"]:
+            session.output.line(f"  {line}", {})

@@ -11,14 +11,14 @@ from billing.domain.leases import is_uuid
 from billing.domain.ports import UsageReader
 from billing.domain.statements import UsageFilter, parse_cursor
 from billing.routes.principals import is_admin
-from billing.routes.usage import END, UsageDetail, usage_detail
-from billing.usecases.usage import list_usage
+from billing.routes.usage import UsageDetail, usage_detail
+from billing.usecases.explanations import find_charges
 from common.contracts.errors import NotFoundError
 from common.contracts.principals import Principal
 
 
 class ExplanationList(msgspec.Struct, frozen=True):
-    """The charges of one request id, newest first; `next` is the `before` of the next page."""
+    """The charges of one request, newest first; `next` is the `before` of the next page."""
 
     data: list[UsageDetail]
     next: str | None
@@ -39,16 +39,14 @@ class ExplanationController(Controller):
         before: FromQuery[str | None] = None,
         limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
     ) -> ExplanationList:
-        """Every charge of the request that is the caller's own, or anybody's for an admin."""
+        """Every charge of the request, or the record of this id, if the caller's own; an admin sees any."""
         admin = is_admin(principal)
-        account = None if admin else principal.account
         if "\0" in request_id or not (admin or is_uuid(principal.account)):
             raise NotFoundError("There is no charge of this request.")
-        start = END if before is None else parse_cursor(before)
-        wanted = UsageFilter(account=account, request_id=request_id)
-        charges = await list_usage(usage, wanted, start, limit + 1)
-        if not charges and before is None:
-            raise NotFoundError("There is no charge of this request.")
+        wanted = UsageFilter(account=None if admin else principal.account, request_id=request_id)
+        charges = await find_charges(
+            usage, wanted, None if before is None else parse_cursor(before), limit + 1
+        )
         page = charges[:limit]
         cursor = page[-1].position.cursor() if len(charges) > limit else None
         return ExplanationList([usage_detail(charge, admin=admin) for charge in page], cursor)
