@@ -3,6 +3,7 @@
 from common.kit.settings import ServiceSettings, SettingsError
 
 _MIN_PEPPER = 16
+_MIN_SECRET_BYTES = 16
 
 
 class Settings(ServiceSettings, frozen=True, kw_only=True):
@@ -32,6 +33,16 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     """Where a payer's browser goes after a checkout that names no `success_url` of its own."""
     code_pepper: str = ""
     """Key under which redemption codes are stored, 16 characters or more; it must never change."""
+    secret_key: str = ""
+    """At least 16 bytes; webhook secrets are encrypted with it at rest, so it must never change. Empty: no
+    webhooks.
+    """
+    webhooks_allow_private: bool = False
+    """Let webhooks go to http://127.0.0.1 and other loopback addresses: for development and tests."""
+    webhook_interval_s: float = 0.5
+    """How often new events and due retries of webhooks are looked for."""
+    events_days: int = 400
+    """How long the log of events is kept for replay, in whole months."""
 
     def __post_init__(self) -> None:
         """SettingsError for combinations that would lose money or secrets."""
@@ -40,6 +51,10 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
                 "TOLLWAY_STRIPE_WEBHOOK_SECRETS is empty while TOLLWAY_STRIPE_API_KEY is set:"
                 " payments would be taken and never credited"
             )
+        if self.secret_key and len(self.secret_key.encode()) < _MIN_SECRET_BYTES:
+            raise SettingsError(f"TOLLWAY_SECRET_KEY has fewer than {_MIN_SECRET_BYTES} bytes")
+        if self.events_days < 1:
+            raise SettingsError("TOLLWAY_EVENTS_DAYS is at least 1")
         if self.code_pepper and len(self.code_pepper) < _MIN_PEPPER:
             raise SettingsError(f"TOLLWAY_CODE_PEPPER has fewer than {_MIN_PEPPER} characters")
 

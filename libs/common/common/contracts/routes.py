@@ -38,6 +38,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/models", "chat-relay"),
     Route("/api/channels", "chat-relay", "problem", scope="admin"),
     Route("/api/billing", "billing", "problem", scope="account"),
+    Route("/events", "billing", "problem", scope="account"),
     Route("/webhooks/stripe", "billing", "problem", scope=PUBLIC, exact=True),
     Route("/api", "gateway", "problem", scope="account"),
 )

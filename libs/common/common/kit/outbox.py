@@ -39,8 +39,8 @@ CREATE TABLE inbox (
     PRIMARY KEY (consumer, id)
 )
 """
-INSERT_PACKETS = "INSERT INTO outbox (events) SELECT unnest($1::text[])"
-"""For who writes through asyncpg; its parameter is `packets(events)`."""
+INSERT_PACKETS = "INSERT INTO outbox (events, created_at) SELECT unnest($1::text[]), $2"
+"""For who writes through asyncpg; its parameters are `packets(events)` and when they happened (`ce-time`)."""
 _PACKET = 250
 _PACKETS_AT_ONCE = 8
 _ACK_TIMEOUT_S = 5

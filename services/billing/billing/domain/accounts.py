@@ -10,8 +10,11 @@ REVENUE = "revenue"
 PROMO = "promo"
 UNCOLLECTED = "uncollected"
 STRIPE_CLEARING = "stripe_clearing"
-PLATFORM_ACCOUNTS = (REVENUE, PROMO, UNCOLLECTED, STRIPE_CLEARING, "fees")
-"""Created by the first migration; all may go negative, the customers' may not."""
+FEES = "fees"
+PLATFORM_ACCOUNTS = (REVENUE, PROMO, UNCOLLECTED, STRIPE_CLEARING, FEES)
+"""Created by the first migration; all may go negative, the customers' may not. `app_payable:<app>` are of
+the same kind and made when they are first wanted: a refund may take one below zero, a payout may not.
+"""
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -50,6 +53,7 @@ class Customer:
     `free_nano` is how much of wallet + held is a free allowance: a label, 0 <= free_nano <= wallet + held.
     `debt_nano` is what a refund or chargeback found missing and `uncollected` paid in their place.
     `alert_nano` is the balance alert's threshold, `alerted` whether it was told since the money was above it.
+    `holds_nano` is what of held is in open holds, `paid_holds_nano` in those that free money may not pay.
     `plan` is empty without a membership; the allowance's period is over at `allowance_until`.
     """
 
@@ -62,8 +66,10 @@ class Customer:
         "debt_nano",
         "free_nano",
         "held",
+        "holds_nano",
         "id",
         "low",
+        "paid_holds_nano",
         "plan",
         "plan_until",
         "recalled_at",
@@ -88,6 +94,8 @@ class Customer:
         allowance_until: datetime = LONG_AGO,
         alert_nano: int | None = None,
         alerted: bool = False,
+        holds_nano: int = 0,
+        paid_holds_nano: int = 0,
     ) -> None:
         self.id = id_
         self.wallet = wallet
@@ -103,12 +111,22 @@ class Customer:
         self.allowance_until = allowance_until
         self.alert_nano = alert_nano
         self.alerted = alerted
+        self.holds_nano = holds_nano
+        self.paid_holds_nano = paid_holds_nano
         self.changed = False
 
     @property
     def paid_nano(self) -> int:
-        """What of wallet + held is not a free allowance."""
-        return self.wallet.balance + self.held.balance - self.free_nano
+        """What of wallet + held is neither a free allowance nor promised to holds that only paid money pays.
+
+        Not below zero: free money is spent first, so that what is left covers what is promised.
+        """
+        return self.wallet.balance + self.held.balance - self.free_nano - self.paid_holds_nano
+
+    @property
+    def leased_nano(self) -> int:
+        """What of held is in leases."""
+        return self.held.balance - self.holds_nano
 
     def spend_free(self, amount_nano: int) -> int:
         """What of `amount_nano`, just charged to wallet or held, the allowance paid for."""

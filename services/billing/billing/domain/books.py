@@ -1,7 +1,8 @@
 """The books as one transaction holds them: loaded rows, and what the decisions made of them.
 
 Operations are decided one after the other against the same `Books`, so every decision sees exactly what
-those before it left. An operation that raises a ServiceError has changed nothing.
+those before it left. What an operation changed before it raised a ServiceError stays, as a refusal that is
+remembered does; it raises any before it moves money.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from common.kit.money import format_usd
 from common.kit.outbox import OutboxEvent
 
 if TYPE_CHECKING:
+    from billing.domain.holds import Hold
     from billing.domain.leases import Lease
+    from billing.domain.refunds import Refunded, RefundedCharge
     from billing.domain.usage import Charge
 
 _ENCODER = msgspec.json.Encoder()
@@ -69,15 +72,18 @@ class PostedOperation(msgspec.Struct, frozen=True, gc=False):
 class Wanted(msgspec.Struct):
     """The rows a batch of operations needs; those that must exist are made when they are missing.
 
-    `spenders` maps an id to (account, kind) as first mentioned, which is what a missing
-    row becomes. The rows of the leases' own accounts and spenders come with them.
+    `spenders` maps an id to (account, kind) as first mentioned, which is what a missing row becomes. The
+    accounts and spenders of leases and holds, and the platform accounts that holds were captured for, come
+    with them. `refunds` are usage records of which it is asked what was given back.
     """
 
     leases: set[str] = msgspec.field(default_factory=set)
     spenders: dict[str, tuple[str, SpenderKind]] = msgspec.field(default_factory=dict)
     customers: set[str] = msgspec.field(default_factory=set)
     platform: set[str] = msgspec.field(default_factory=set)
+    holds: set[str] = msgspec.field(default_factory=set)
     usage: set[str] = msgspec.field(default_factory=set)
+    refunds: set[str] = msgspec.field(default_factory=set)
     operations: set[str] = msgspec.field(default_factory=set)
 
 
@@ -95,7 +101,7 @@ class Operation(Protocol):
         ...
 
     def decide(self, books: Books) -> object:
-        """Change the books and answer; raise a ServiceError only before the first change."""
+        """Change the books and answer, or refuse by a ServiceError."""
         ...
 
 
@@ -111,6 +117,9 @@ class Books:
         self.customers: dict[str, Customer] = {}
         self.spenders: dict[str, Spender] = {}
         self.leases: dict[str, Lease] = {}
+        self.holds: dict[str, Hold] = {}
+        self.refunded: dict[str, Refunded] = {}
+        self.new_refunds: list[RefundedCharge] = []
         self.fresh_usage: set[str] = set()
         self.operations: dict[str, PostedOperation] = {}
         self.transfers: list[Transfer] = []

@@ -13,6 +13,7 @@ from datetime import datetime
 import asyncpg
 
 from billing.adapters.postgres.copy import RowUpdate, RowUpdates, copy_rows
+from billing.adapters.postgres.events import insert_events
 from billing.adapters.postgres.usage import insert_charges
 from billing.domain.accounts import PROMO, Account, Customer, held_name, wallet_name
 from billing.domain.allowances import Allowances, is_due
@@ -28,7 +29,7 @@ _UNIQUE_VIOLATION = "23505"  # another replica wrote the same id first: the next
 # Whose leases and spenders they are never changes, so it may be read before anything is locked.
 _LOCK_CUSTOMERS = """
     SELECT account::text, usage_sequence, billing_sequence, low, recalled_at, free_nano, debt_nano,
-        plan, plan_until, allowance_until
+        plan, plan_until, allowance_until, alert_nano, alerted
     FROM customers
     WHERE account IN (
         SELECT unnest($1::uuid[])
@@ -41,8 +42,20 @@ _INSERT_ACCOUNTS = """
     INSERT INTO accounts (name, kind, customer)
     SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[]) ON CONFLICT DO NOTHING
 """
-_READ_ACCOUNTS = "SELECT id, name, debits, credits, allow_negative FROM accounts WHERE name = ANY($1::text[])"
-_LOCK_PLATFORM = f"{_READ_ACCOUNTS} ORDER BY accounts.id FOR NO KEY UPDATE"
+# By join: against a long array of names the planner prefers to look at every account there is.
+_READ_ACCOUNTS = """
+    SELECT a.id, a.name, a.debits, a.credits, a.allow_negative
+    FROM unnest($1::text[]) AS wanted (name) JOIN accounts AS a ON a.name = wanted.name
+"""
+_LOCK_PLATFORM = f"{_READ_ACCOUNTS} ORDER BY a.id FOR NO KEY UPDATE OF a"
+# With the newest time there is a transfer of, and the end of the last month that takes no more. Whatever is
+# later than `now` lies in the months from that of `now` on.
+_READ_OWN_ACCOUNTS = f"""
+    SELECT found.*, greatest(
+        (SELECT posted_at FROM transfers WHERE posted_at >= $2 ORDER BY position DESC LIMIT 1),
+        (SELECT (max(month) + interval '1 month') AT TIME ZONE 'UTC' FROM bars)) AS newest
+    FROM ({_READ_ACCOUNTS}) AS found
+"""  # noqa: S608
 _READ_LEASES = """
     SELECT id::text, replica, account::text, spender::text, expires_at, granted_nano, spent_nano,
         returned_nano, sequence, last_answer, state
@@ -86,6 +99,8 @@ _CHANGES = RowUpdates(
             "free_nano": "bigint",
             "debt_nano": "bigint",
             "allowance_until": "timestamptz",
+            "alert_nano": "bigint",
+            "alerted": "boolean",
         },
         account="id",
     ),
@@ -203,7 +218,8 @@ class PostgresLedgerSession:
                 [row.result for row in posted],
             )
         if books.events:
-            await driver.execute(outbox.INSERT_PACKETS, outbox.packets(books.events))
+            await driver.execute(outbox.INSERT_PACKETS, outbox.packets(books.events), books.now)
+            await insert_events(driver, books.events, books.now)
 
     async def _load_customers(self, books: Books, wanted: Wanted) -> None:
         names = list(wanted.platform)
@@ -214,14 +230,20 @@ class PostgresLedgerSession:
             if missing:
                 await self._insert_customers(sorted(missing))
                 rows = await self._driver.fetch(_LOCK_CUSTOMERS, *arrays)
-            if any(is_due(self._allowances, *row[7:10], row[5], books.now) for row in rows):
+            allowances = self._allowances
+            if any(is_due(allowances, row[7], row[8], row[9], row[5], books.now) for row in rows):
                 names.append(PROMO)
         else:
             rows = []
         if names:
             self._take_accounts(books, await self._driver.fetch(_LOCK_PLATFORM, names))
         names = [name for row in rows for name in (wallet_name(row[0]), held_name(row[0]))]
-        self._take_accounts(books, await self._driver.fetch(_READ_ACCOUNTS, names))
+        month = books.now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        own = await self._driver.fetch(_READ_OWN_ACCOUNTS, names, month)
+        if own:
+            # The ledger's clock never goes back: not behind what is posted, nor into a closed month.
+            books.now = max(books.now, own[0][5] or books.now)
+        self._take_accounts(books, [row[:5] for row in own])
         for row in rows:
             id_ = row[0]
             books.customers[id_] = Customer(
@@ -237,6 +259,8 @@ class PostgresLedgerSession:
                 plan=row[7],
                 plan_until=row[8],
                 allowance_until=row[9],
+                alert_nano=row[10],
+                alerted=row[11],
             )
 
     async def _insert_customers(self, missing: list[str]) -> None:

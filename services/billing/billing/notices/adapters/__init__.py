@@ -1,0 +1,1 @@
+"""The outside of notices: PostgreSQL, receivers of webhooks, encryption."""

@@ -1,0 +1,48 @@
+"""Sends signed webhooks (see domain.ports.Send)."""
+
+import logging
+
+import aiohttp
+
+from billing.notices.adapters.outbound import OutboundHttp
+from billing.notices.domain.deliveries import Outcome
+
+TIMEOUT_S = 10.0
+_OK = range(200, 300)
+_MOVED = range(300, 400)
+_LOG = logging.getLogger(__name__)
+
+
+class HttpWebhooks:
+    """POSTs deliveries through the gate."""
+
+    def __init__(self, http: OutboundHttp) -> None:
+        self._http = http
+
+    async def send(self, url: str, headers: dict[str, str], body: bytes) -> Outcome:
+        """One attempt; whatever the receiver does is an Outcome."""
+        try:
+            status, retry_after = await self._http.post(url, headers, body)
+        except TimeoutError:
+            return Outcome(None, f"no answer within {TIMEOUT_S:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            _LOG.info("webhooks: %s: %r", url, error)
+            return Outcome(None, _words(error))
+        if status in _OK:
+            return Outcome(status)
+        if status in _MOVED:
+            return Outcome(status, f"answered {status}; redirects are not followed")
+        return Outcome(status, f"answered {status}", retry_after)
+
+
+def _words(error: Exception) -> str:
+    """What may be shown to the endpoint's owner: nothing that maps networks of ours."""
+    if "not of the public internet" in str(error):
+        return "the host's address is not of the public internet"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the host's name does not resolve"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "the host's certificate is not valid"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "the host cannot be connected to"
+    return "the host broke off the connection"

@@ -1,0 +1,1 @@
+"""Pure rules of event replay, webhooks and alerts."""
