@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import httpx
 
@@ -43,9 +43,22 @@ class Session:
         """The JSON answer to GET; SessionError when refused."""
         return self._ask("GET", path, params=params)
 
-    def send(self, method: str, path: str, body: object = None, headers: Params | None = None) -> Any:
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: Params | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Any:
         """The JSON answer to POST, PUT, PATCH or DELETE, None when it is empty; SessionError when refused."""
-        return self._ask(method, path, json=body, headers=headers)
+        return self._ask(method, path, json=body, headers=headers, timeout=timeout_s)
+
+    def upload(self, path: str, content: BinaryIO, *, timeout_s: float = TIMEOUT_S) -> Any:
+        """The JSON answer to POST of a file, sent as it is read; SessionError when refused."""
+        headers = {"content-type": "application/octet-stream"}
+        return self._ask("POST", path, content=content, headers=headers, timeout=timeout_s)
 
     def pages(
         self, path: str, params: Params | None = None, limit: int | None = None, cursor: str = "after"

@@ -6,7 +6,7 @@ import msgspec
 from litestar import Controller, Request, post
 from litestar.di import NamedDependency
 
-from billing.domain.audits import AuditReport, Served
+from billing.domain.audits import AuditReport, Served, parse_period
 from billing.domain.ports import Auditor
 from billing.routes.principals import require_admin
 from billing.usecases.audits import run_audit
@@ -14,9 +14,16 @@ from common.contracts.errors import InvalidRequestError
 from common.contracts.principals import Principal
 
 
-class AuditRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`served`: what an upstream says it served, to be compared with what was billed."""
+class AuditRequest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"since": "from", "until": "to"}
+):
+    """`from` (included) and `to` (not) are days or times, UTC unless they say otherwise; without, everything.
 
+    `served`: what an upstream says it served, to be compared with what was billed.
+    """
+
+    since: str | None = None
+    until: str | None = None
     served: list[Served] | None = None
 
 
@@ -33,11 +40,12 @@ class AuditController(Controller):
         principal: NamedDependency[Principal],
         auditor: NamedDependency[Auditor],
     ) -> AuditReport:
-        """Check everything in one snapshot; the body is optional."""
+        """Check everything, or a period, in one snapshot; the body is optional."""
         require_admin(principal)
         body = await request.body()
         try:
             wanted = msgspec.json.decode(body, type=AuditRequest) if body else AuditRequest()
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidRequestError(str(error)) from None
-        return await run_audit(auditor, wanted.served)
+        period = parse_period(wanted.since, wanted.until)
+        return await run_audit(auditor, wanted.served, period)

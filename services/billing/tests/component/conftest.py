@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import msgspec
 import pytest
+import uvicorn
 from litestar import Litestar
 from sqlalchemy import text
 
@@ -64,6 +65,7 @@ class Billing:
             "seed_prices": False,
             "sweep_interval_s": 0.05,
             "lease_ttl_s": 30.0,
+            "seal_interval_s": 3600.0,
         } | settings
         app = create_app(
             Settings(
@@ -243,3 +245,122 @@ async def billing(
         stack.push_async_callback(suite.database.close)
         await suite.start_replica()
         yield suite
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def _listening(app: Litestar) -> AsyncIterator[str]:
+    """The running app behind a socket of this machine; yields its URL."""
+    port = free_port()
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, lifespan="off", log_config=None)
+    server = _Server(config)
+    task = asyncio.create_task(server.serve())
+    try:
+        while not server.started:
+            assert not task.done(), "the server did not start"
+            await asyncio.sleep(0.005)  # reason: uvicorn tells nobody when it listens
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+class Till:
+    """Billing with a Stripe that pays, refunds and disputes on command, and sends its events to a replica."""
+
+    SECRET = "whsec_of_the_endpoint"
+
+    def __init__(self, billing: Billing, simulator: str, stack: AsyncExitStack) -> None:
+        self.billing = billing
+        self.base = f"{simulator}/stripe"
+        self.stripe = httpx.AsyncClient(base_url=self.base, timeout=60)
+        self.urls: list[str] = []
+        self._stack = stack
+
+    async def start(self, *, listens: bool = True, **settings: Any) -> None:
+        """One more replica, with an endpoint of its own at Stripe if it `listens`."""
+        values = {
+            "stripe_api_key": "sk_test_any",
+            "stripe_webhook_secrets": f"whsec_old,{self.SECRET}",
+            "stripe_api_base": self.base,
+            "payment_return_url": "http://127.0.0.1:1/thanks",
+            "code_pepper": "a-pepper-of-sixteen-and-more",
+        } | settings
+        await self.billing.start_replica(**values)
+        self.urls.append(await self._stack.enter_async_context(_listening(self.billing.apps[-1])))
+        if listens:
+            await self.control("endpoints", url=f"{self.urls[-1]}/webhooks/stripe", secret=self.SECRET)
+
+    async def control(self, path: str, **body: Any) -> dict[str, Any]:
+        """What no seller can ask of Stripe."""
+        answer = await self.stripe.post(f"/_sim/{path}", json=body)
+        assert answer.status_code in (200, 402), answer.text
+        result: dict[str, Any] = answer.json()
+        return result
+
+    async def ask(self, path: str) -> dict[str, Any]:
+        """What Stripe's API answers."""
+        answer = await self.stripe.get(f"/v1/{path}", headers={"authorization": "Bearer sk_test_any"})
+        assert answer.status_code == 200, answer.text
+        result: dict[str, Any] = answer.json()
+        return result
+
+    async def settled(self) -> list[dict[str, Any]]:
+        """Every delivery, once none is under way."""
+        answer = await self.stripe.get("/_sim/deliveries", params={"settled": ""})
+        deliveries: list[dict[str, Any]] = answer.json()["deliveries"]
+        return deliveries
+
+    async def order(self, account: str, key: str | None = None, **fields: Any) -> httpx.Response:
+        """POST /api/billing/payments."""
+        body = {"amount": "10", "method": "stripe_checkout", "email": "ann@example.com"} | fields
+        headers = self.billing.headers(account) | ({"Idempotency-Key": key} if key else {})
+        return await self.billing.http.post("/api/billing/payments", json=body, headers=headers)
+
+    async def ordered(self, account: str, **fields: Any) -> dict[str, Any]:
+        """An open payment, with its object at Stripe as `object`."""
+        answer = await self.order(account, **fields)
+        assert answer.status_code == 201, answer.text
+        payment: dict[str, Any] = answer.json()
+        rows = await self.billing.rows(
+            "SELECT stripe_object FROM payments WHERE id = CAST(:id AS uuid)", id=payment["id"]
+        )
+        return payment | {"object": rows[0][0]}
+
+    async def paid(self, account: str, **fields: Any) -> dict[str, Any]:
+        """A payment that was paid and credited."""
+        payment = await self.ordered(account, **fields)
+        await self.control(f"pay/{payment['object']}")
+        await self.settled()
+        assert (await self.read(payment["id"]))["status"] == "succeeded"
+        return payment
+
+    async def read(self, payment: str) -> dict[str, Any]:
+        """GET /api/billing/payments/{id}, by an admin."""
+        headers = self.billing.headers("admin", "admin")
+        answer = await self.billing.http.get(f"/api/billing/payments/{payment}", headers=headers)
+        result: dict[str, Any] = answer.json()
+        return result
+
+    async def refund(self, payment: str, key: str | None = None, **body: Any) -> httpx.Response:
+        """An admin's refund."""
+        headers = self.billing.headers("admin", "admin") | ({"Idempotency-Key": key} if key else {})
+        path = f"/api/billing/payments/{payment}/refunds"
+        return await self.billing.http.post(path, json={"reason": "asked"} | body, headers=headers)
+
+
+@pytest.fixture
+async def till(billing: Billing, simulator: str) -> AsyncIterator[Till]:
+    """Billing with one replica that takes payments, beside the one that does not."""
+    async with AsyncExitStack() as stack:
+        till = Till(billing, simulator, stack)
+        stack.push_async_callback(till.stripe.aclose)
+        await till.control("reset")
+        stack.push_async_callback(till.control, "reset")
+        await till.start()
+        yield till

@@ -1,15 +1,20 @@
 """The audit in PostgreSQL: one statement per check, all in one snapshot, exact to the nano-USD.
 
 Every statement gives one row. A column named `bad_…` counts violations, `first` shows one of them, and the
-others are numbers for people.
+others are numbers for people. `:since` and `:until` bound the transfers and charges that are looked at by
+`posted_at`, so that only the months of a period are read; months that were detached are stood in for by the
+balances of the last close before them.
 """
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.adapters.postgres.ledger import USAGE_INBOX
-from billing.domain.audits import AuditCheck
+from billing.domain.audits import BEGINNING, END, AuditCheck, MoreCheck, Period
 from common.kit.db import Database
 
 _CONSERVATION = """
@@ -23,6 +28,11 @@ _COUNTERS = """
         FROM transfers GROUP BY debit_account
         UNION ALL
         SELECT credit_account, 0, sum(amount) FROM transfers GROUP BY credit_account
+        UNION ALL
+        SELECT account, debits, credits FROM (
+            SELECT DISTINCT ON (account) account, debits, credits FROM close_balances
+            WHERE month < CAST(:since AS timestamptz) AT TIME ZONE 'UTC'
+            ORDER BY account, month DESC) AS archived
     ), sums AS (
         SELECT account, sum(debits) AS debits, sum(credits) AS credits FROM sides GROUP BY account
     ), compared AS (
@@ -62,6 +72,7 @@ _CHARGES = """
             FROM jsonb_each_text(r.quantities) AS q
         ) AS exact
         FROM usage_records AS r
+        WHERE posted_at >= :since AND posted_at < :until AND started_at < :started_until
     ), records AS (
         SELECT id, count(*) AS times, sum(from_held_nano) AS from_held, sum(overage_nano) AS overage,
             sum(uncollected_nano) AS uncollected, sum(cost_nano) AS cost, bool_or(cost_nano
@@ -75,7 +86,9 @@ _CHARGES = """
         SELECT reference, coalesce(sum(amount) FILTER (WHERE kind = 'usage'), 0) AS from_held,
             coalesce(sum(amount) FILTER (WHERE kind = 'overage'), 0) AS overage,
             coalesce(sum(amount) FILTER (WHERE kind = 'uncollected'), 0) AS uncollected
-        FROM transfers WHERE kind IN ('usage', 'overage', 'uncollected') GROUP BY reference
+        FROM transfers WHERE kind IN ('usage', 'overage', 'uncollected')
+            AND posted_at >= :since AND posted_at < :until
+        GROUP BY reference
     ), compared AS (
         SELECT r.id, p.reference, r.cost, r.times > 1 AS twice, r.wrong_cost,
             r.id IS NOT NULL AND (r.from_held, r.overage, r.uncollected) IS DISTINCT FROM
@@ -113,7 +126,8 @@ _SEQUENCES = """
         FROM usage_records GROUP BY account
     ), usage AS (
         SELECT coalesce(c.account, t.account) AS account,
-            coalesce(t.last_, 0) <> coalesce(c.usage_sequence, 0) OR coalesce(
+            (coalesce(t.last_, 0) <> coalesce(c.usage_sequence, 0)
+                AND (t.account IS NOT NULL OR CAST(:since AS timestamptz) <= 'epoch')) OR coalesce(
                 t.distinct_ <> t.total OR t.total <> t.last_ - t.first_ + 1, false) AS wrong
         FROM customers AS c FULL JOIN told AS t ON t.account = c.account
     ), waiting AS (
@@ -146,6 +160,52 @@ _DELIVERY = """
         (SELECT min(i.id::text) FROM inbox AS i WHERE i.consumer = :consumer
             AND NOT EXISTS (SELECT FROM usage_records AS r WHERE r.id = i.id)) AS first
 """
+# What the first entry of the period stood on, plus what moved, is what the last entry left. At the edges it
+# must also be what the close before the period said, and, in the present, what the account says.
+_MOVEMENTS = """
+    WITH entries AS (
+        SELECT debit_account AS account, position, -amount AS moved, debit_after AS after
+        FROM transfers WHERE posted_at >= :since AND posted_at < :until
+        UNION ALL
+        SELECT credit_account, position, amount, credit_after
+        FROM transfers WHERE posted_at >= :since AND posted_at < :until
+    ), moves AS (
+        SELECT account, sum(moved) AS moved, min(after) AS lowest,
+            (min(ARRAY[position, after - moved]))[2] AS opening,
+            (max(ARRAY[position, after]))[2] AS closing
+        FROM entries GROUP BY account
+    ), known AS (
+        SELECT DISTINCT ON (account) account, credits - debits AS balance FROM close_balances
+        WHERE month < CAST(:since AS timestamptz) AT TIME ZONE 'UTC' ORDER BY account, month DESC
+    ), compared AS (
+        SELECT coalesce(a.name, 'account ' || m.account) AS name, m.moved,
+            m.opening + m.moved <> m.closing AS bad_sum,
+            m.lowest < 0 AND a.kind IS DISTINCT FROM 'platform' AS below_zero,
+            :follows_close AND m.opening <> coalesce(k.balance, 0) AS bad_opening,
+            :to_now AND m.closing IS DISTINCT FROM a.credits - a.debits AS bad_closing
+        FROM moves AS m LEFT JOIN accounts AS a ON a.id = m.account
+            LEFT JOIN known AS k ON k.account = m.account
+    )
+    SELECT count(*) AS accounts, coalesce(sum(abs(moved)), 0) AS net_moved_nano,
+        coalesce(sum(moved), 0) AS bad_total,
+        count(*) FILTER (WHERE bad_sum) AS bad_sums, count(*) FILTER (WHERE below_zero) AS bad_below_zero,
+        count(*) FILTER (WHERE bad_opening) AS bad_openings,
+        count(*) FILTER (WHERE bad_closing) AS bad_closings,
+        min(name) FILTER (WHERE bad_sum OR below_zero OR bad_opening OR bad_closing) AS first
+    FROM compared
+"""
+_PERIOD_SEQUENCES = """
+    WITH told AS (
+        SELECT account, count(DISTINCT sequence) AS distinct_, count(*) AS total, min(sequence) AS first_,
+            max(sequence) AS last_
+        FROM usage_records
+        WHERE posted_at >= :since AND posted_at < :until AND started_at < :started_until GROUP BY account
+    )
+    SELECT count(*) AS accounts,
+        count(*) FILTER (WHERE distinct_ <> total OR total <> last_ - first_ + 1) AS bad_usage_sequences,
+        min(account::text) FILTER (WHERE distinct_ <> total OR total <> last_ - first_ + 1) AS first
+    FROM told
+"""
 CHECKS = {
     "conservation": _CONSERVATION,
     "counters": _COUNTERS,
@@ -155,6 +215,21 @@ CHECKS = {
     "sequences": _SEQUENCES,
     "delivery": _DELIVERY,
 }
+PERIOD_CHECKS = {
+    "movements": _MOVEMENTS,
+    "charges": _CHARGES,
+    "sequences": _PERIOD_SEQUENCES,
+}
+# Everything before this moment was detached: its transfers left the table, their sums are in a close.
+_ARCHIVED_UNTIL = text(
+    "SELECT (max(month) + interval '1 month') AT TIME ZONE 'UTC' FROM archives WHERE parent = 'transfers'"
+)
+_EDGES = text(
+    "SELECT EXISTS (SELECT FROM closes WHERE (month + interval '1 month') AT TIME ZONE 'UTC' = :since)"
+    " AS follows_close, NOT EXISTS (SELECT FROM transfers WHERE posted_at >= :until) AS to_now"
+)
+_SKEW = timedelta(days=1)
+"""A relay's clock may be ahead of the ledger's by this much."""
 _BILLED = text(
     "SELECT request_id, quantities FROM usage_records AS r"
     " JOIN unnest(CAST(:ids AS text[])) AS wanted (id) ON wanted.id = r.request_id"
@@ -166,18 +241,26 @@ class PostgresAuditor:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._more: list[MoreCheck] = []
 
-    async def run(self) -> list[AuditCheck]:
-        """Every check of CHECKS, in one snapshot, so that traffic does not look like an error."""
+    def add(self, check: MoreCheck) -> None:
+        """See domain.ports.Auditor."""
+        self._more.append(check)
+
+    async def run(self, period: Period | None = None) -> list[AuditCheck]:
+        """Every check of CHECKS or PERIOD_CHECKS, in one snapshot: traffic does not look like an error."""
         checks = []
         async with self._database.transaction() as connection:
             await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-            for name, statement in CHECKS.items():
-                values = {"consumer": USAGE_INBOX} if ":consumer" in statement else {}
+            await connection.execute(text("SET LOCAL work_mem = '256MB'"))
+            bounds = await _bounds(connection, period)
+            for name, statement in (CHECKS if period is None else PERIOD_CHECKS).items():
+                values = {key: value for key, value in bounds.items() if f":{key}" in statement}
                 row = (await connection.execute(text(statement), values)).mappings().one()
                 ok = not any(value for column, value in row.items() if column.startswith("bad_"))
                 shown = [f"{column}={value}" for column, value in row.items() if value is not None]
                 checks.append(AuditCheck(name, ok, ", ".join(shown)))
+        checks.extend([await check(period) for check in self._more])
         return checks
 
     async def billed(self, request_ids: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -189,3 +272,19 @@ class PostgresAuditor:
                 for unit, quantity in quantities.items():
                     units[unit] = units.get(unit, 0) + quantity
         return billed
+
+
+async def _bounds(connection: AsyncConnection, period: Period | None) -> dict[str, Any]:
+    archived: datetime | None = await connection.scalar(_ARCHIVED_UNTIL)
+    since, until = (BEGINNING, END) if period is None else (period.start, period.end)
+    bounds: dict[str, Any] = {
+        "consumer": USAGE_INBOX,
+        "since": max(since, archived or BEGINNING),
+        "until": until,
+        "started_until": min(until, END - _SKEW) + _SKEW,
+    }
+    if period is not None:
+        edges = (await connection.execute(_EDGES, {"since": bounds["since"], "until": until})).one()
+        follows_close = edges.follows_close or bounds["since"] == BEGINNING
+        bounds |= {"follows_close": follows_close, "to_now": edges.to_now}
+    return bounds

@@ -1,7 +1,7 @@
 """The ledger in PostgreSQL: a batch of operations is read and written by a dozen array statements.
 
-One lock guards everything of a customer: the row in `customers`, taken by id. Leases, spenders and the two
-accounts belong to one customer for ever, and are read after it is locked, so that what another replica
+One lock guards everything of a customer: the row in `customers`, taken by id. Leases, holds, spenders and the
+two accounts belong to one customer for ever, and are read after it is locked, so that what another replica
 committed is seen. Accounts of the platform are locked after all customers, by id. A row that must exist is
 inserted before it is locked, since a row that is not there locks nothing.
 """
@@ -14,6 +14,8 @@ import asyncpg
 
 from billing.adapters.postgres.copy import RowUpdate, RowUpdates, copy_rows
 from billing.adapters.postgres.events import insert_events
+from billing.adapters.postgres.holds import HOLD_UPDATE, insert_holds, read_holds
+from billing.adapters.postgres.refunds import insert_refunds, read_refunded
 from billing.adapters.postgres.usage import insert_charges
 from billing.domain.accounts import PROMO, Account, Customer, held_name, wallet_name
 from billing.domain.allowances import Allowances, is_due
@@ -26,21 +28,26 @@ from common.kit.db import Database, is_transient
 USAGE_INBOX = "billing-usage"
 _UNIQUE_VIOLATION = "23505"  # another replica wrote the same id first: the next try finds it
 
-# Whose leases and spenders they are never changes, so it may be read before anything is locked.
+# Whose leases, spenders and holds they are never changes, so it may be read before anything is locked.
 _LOCK_CUSTOMERS = """
     SELECT account::text, usage_sequence, billing_sequence, low, recalled_at, free_nano, debt_nano,
-        plan, plan_until, allowance_until, alert_nano, alerted
+        plan, plan_until, allowance_until, alert_nano, alerted, holds_nano, paid_holds_nano
     FROM customers
     WHERE account IN (
         SELECT unnest($1::uuid[])
         UNION ALL SELECT l.account FROM leases AS l WHERE l.id = ANY($2::uuid[])
-        UNION ALL SELECT s.account FROM spenders AS s WHERE s.id = ANY($3::uuid[]))
+        UNION ALL SELECT s.account FROM spenders AS s WHERE s.id = ANY($3::uuid[])
+        UNION ALL SELECT h.account FROM holds AS h WHERE h.id = ANY($4::uuid[]))
     ORDER BY customers.account FOR NO KEY UPDATE
 """
 _INSERT_CUSTOMERS = "INSERT INTO customers (account) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING"
 _INSERT_ACCOUNTS = """
     INSERT INTO accounts (name, kind, customer)
     SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[]) ON CONFLICT DO NOTHING
+"""
+_INSERT_PLATFORM = """
+    INSERT INTO accounts (name, kind, allow_negative) SELECT unnest($1::text[]), 'platform', true
+    ON CONFLICT DO NOTHING
 """
 # By join: against a long array of names the planner prefers to look at every account there is.
 _READ_ACCOUNTS = """
@@ -61,10 +68,14 @@ _READ_LEASES = """
         returned_nano, sequence, last_answer, state
     FROM leases WHERE id = ANY($1::uuid[])
 """
-_READ_SPENDERS = """
-    SELECT id::text, account::text, kind, budget_nano, period, window_start, used_nano, held_nano
-    FROM spenders WHERE id = ANY($1::uuid[])
-"""
+_SPENDER_TERMS = (
+    "budget_nano", "period", "timezone", "alert_percent", "max_charge_nano", "window_start", "used_nano",
+    "held_nano", "alerted", "exhausted",
+)  # fmt: skip
+_READ_SPENDERS = (
+    f"SELECT id::text, account::text, kind, {', '.join(_SPENDER_TERMS)}"  # noqa: S608  names of our own
+    " FROM spenders WHERE id = ANY($1::uuid[])"
+)
 _INSERT_SPENDERS = """
     INSERT INTO spenders (id, account, kind) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[])
     ON CONFLICT DO NOTHING
@@ -101,6 +112,8 @@ _CHANGES = RowUpdates(
             "allowance_until": "timestamptz",
             "alert_nano": "bigint",
             "alerted": "boolean",
+            "holds_nano": "bigint",
+            "paid_holds_nano": "bigint",
         },
         account="id",
     ),
@@ -114,6 +127,11 @@ _CHANGES = RowUpdates(
             "window_start": "timestamptz",
             "used_nano": "bigint",
             "held_nano": "bigint",
+            "timezone": "text",
+            "alert_percent": "integer",
+            "max_charge_nano": "bigint",
+            "alerted": "boolean",
+            "exhausted": "boolean",
         },
     ),
     RowUpdate(
@@ -130,6 +148,7 @@ _CHANGES = RowUpdates(
         },
         last_answer="answer",
     ),
+    HOLD_UPDATE,
 )
 
 
@@ -138,7 +157,7 @@ Review = Callable[[asyncpg.Connection, Books], Awaitable[None]]
 
 
 class MovedError(Exception):
-    """Another replica made a lease or spender between the lock and the reading; the next try sees whose."""
+    """Another replica made a lease, hold or spender after the lock was taken; the next try sees whose."""
 
 
 class PostgresLedger:
@@ -188,6 +207,8 @@ class PostgresLedgerSession:
         if wanted.operations:
             posted = await self._driver.fetch(_READ_OPERATIONS, list(wanted.operations))
             books.operations = {row[0]: PostedOperation(row[0], row[1], row[2]) for row in posted}
+        if wanted.refunds:
+            books.refunded = await read_refunded(self._driver, wanted.refunds)
         return books
 
     async def save(self, books: Books) -> None:
@@ -204,7 +225,10 @@ class PostgresLedgerSession:
             [row for row in books.customers.values() if row.changed],
             [row for row in books.spenders.values() if row.changed],
             [row for row in books.leases.values() if row.changed and not row.is_new],
+            [row for row in books.holds.values() if row.changed and not row.is_new],
         )
+        await insert_holds(driver, [hold for hold in books.holds.values() if hold.is_new])
+        await insert_refunds(driver, books.new_refunds, books.now)
         new = [_lease_row(lease, books.now) for lease in books.leases.values() if lease.is_new]
         if new:
             await copy_rows(driver, "leases", _LEASE_COLUMNS, new)
@@ -221,22 +245,25 @@ class PostgresLedgerSession:
             await driver.execute(outbox.INSERT_PACKETS, outbox.packets(books.events), books.now)
             await insert_events(driver, books.events, books.now)
 
-    async def _load_customers(self, books: Books, wanted: Wanted) -> None:
-        names = list(wanted.platform)
-        if wanted.customers or wanted.leases or wanted.spenders:
-            arrays = list(wanted.customers), list(wanted.leases), list(wanted.spenders)
+    async def _lock_customers(self, wanted: Wanted) -> Sequence[asyncpg.Record]:
+        if not (wanted.customers or wanted.leases or wanted.spenders or wanted.holds):
+            return []
+        arrays = [list(ids) for ids in (wanted.customers, wanted.leases, wanted.spenders, wanted.holds)]
+        rows: Sequence[asyncpg.Record] = await self._driver.fetch(_LOCK_CUSTOMERS, *arrays)
+        missing = wanted.customers.difference(row[0] for row in rows)
+        if missing:
+            await self._insert_customers(sorted(missing))
             rows = await self._driver.fetch(_LOCK_CUSTOMERS, *arrays)
-            missing = wanted.customers.difference(row[0] for row in rows)
-            if missing:
-                await self._insert_customers(sorted(missing))
-                rows = await self._driver.fetch(_LOCK_CUSTOMERS, *arrays)
-            allowances = self._allowances
-            if any(is_due(allowances, row[7], row[8], row[9], row[5], books.now) for row in rows):
-                names.append(PROMO)
-        else:
-            rows = []
-        if names:
-            self._take_accounts(books, await self._driver.fetch(_LOCK_PLATFORM, names))
+        return rows
+
+    async def _load_customers(self, books: Books, wanted: Wanted) -> None:
+        rows = await self._lock_customers(wanted)
+        holds = await read_holds(self._driver, wanted.holds) if wanted.holds else []
+        platform = wanted.platform.union(*(hold.credits for hold in holds))
+        allowances = self._allowances
+        if any(is_due(allowances, row[7], row[8], row[9], row[5], books.now) for row in rows):
+            platform.add(PROMO)
+        await self._load_platform(books, platform)
         names = [name for row in rows for name in (wallet_name(row[0]), held_name(row[0]))]
         month = books.now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         own = await self._driver.fetch(_READ_OWN_ACCOUNTS, names, month)
@@ -261,7 +288,24 @@ class PostgresLedgerSession:
                 allowance_until=row[9],
                 alert_nano=row[10],
                 alerted=row[11],
+                holds_nano=row[12],
+                paid_holds_nano=row[13],
             )
+
+        for hold in holds:
+            if hold.account not in books.customers:
+                raise MovedError
+            books.holds[hold.id] = hold
+            wanted.spenders.setdefault(hold.spender, (hold.account, "key"))
+
+    async def _load_platform(self, books: Books, names: set[str]) -> None:
+        if not names:
+            return
+        rows = await self._driver.fetch(_LOCK_PLATFORM, list(names))
+        if len(rows) < len(names):
+            await self._driver.execute(_INSERT_PLATFORM, sorted(names))
+            rows = await self._driver.fetch(_LOCK_PLATFORM, list(names))
+        self._take_accounts(books, rows)
 
     async def _insert_customers(self, missing: list[str]) -> None:
         await self._driver.execute(_INSERT_CUSTOMERS, missing)
@@ -310,19 +354,10 @@ class PostgresLedgerSession:
             kinds = [wanted.spenders[id_][1] for id_ in missing]
             await self._driver.execute(_INSERT_SPENDERS, missing, accounts, kinds)
             rows = await self._driver.fetch(_READ_SPENDERS, ids)
-        for id_, account, kind, budget, period, start, used, held in rows:
+        for id_, account, kind, *terms in rows:
             if account not in books.customers:
                 raise MovedError
-            books.spenders[id_] = Spender(
-                id_,
-                account,
-                kind,
-                budget_nano=budget,
-                period=period,
-                window_start=start,
-                used_nano=used,
-                held_nano=held,
-            )
+            books.spenders[id_] = Spender(id_, account, kind, **dict(zip(_SPENDER_TERMS, terms, strict=True)))
 
 
 def _transfer_row(books: Books, row: Transfer) -> tuple[object, ...]:

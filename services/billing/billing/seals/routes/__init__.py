@@ -1,0 +1,1 @@
+"""HTTP in: /api/billing/{seals,closes,reconciliations,partitions}, for admins."""

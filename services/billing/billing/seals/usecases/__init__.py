@@ -1,0 +1,1 @@
+"""What seals does, one function per verb."""
