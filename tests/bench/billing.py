@@ -1,150 +1,231 @@
-"""Billing through its own doors: lease pairs by RPC, and usage from JetStream to the ledger."""
+"""Billing alone on real PostgreSQL and NATS, under load from a process of its own.
 
+`python -m bench.billing [--pairs N] [--events N] [--callers 256] [--json FILE]` prints, per scenario, what
+was reached, how long a call took, and how much CPU each process spent on one operation: on a machine whose
+cores all of them share, that tells what the wall clock cannot. It ends with the audit of the books.
+
+For other benchmarks: `ledger_alone` starts the parts, `fund` gives the accounts money, `lease_pairs` and
+`usage_flow` load a running suite, `raw_transfers` asks the bare SQL what a transfer costs.
+"""
+
+import argparse
 import asyncio
-import random
+import json
+import os
+import subprocess
+import sys
+import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
+import asyncpg
+import httpx
 import msgspec
+import psutil
 
-from common.contracts.leases import LEASE_CLOSE, LEASE_REQUEST, LeaseClose, LeaseRequest
-from common.contracts.streams import USAGE, intake_subject
-from common.contracts.usage import UsageBatch, UsageRecord
-from common.kit.bus import Bus
-from common.kit.ids import named_id, uuid7
-from common.kit.rpc import RpcClient
+from bench import processes
+from bench.billing_load import Measured, Spec, Spread, account_names
+from bench.processes import Suite
+from common.contracts.principals import Principal
+from common.kit.ids import uuid7
+from common.kit.principal import PrincipalSigner
+from common.testing.nats import EVERYTHING, EmbeddedNats
+from common.testing.postgres import EmbeddedPostgres
 
 CALLERS = 256
 ACCOUNTS = 1000
-_TOKENS = {"input": 100, "output": 50}
-_PICO = {"input": 150_000, "output": 600_000}
-_COST_NANO = 45_000
+PGLEDGER = {"50 accounts": 10_637, "10 accounts": 7_559}
+"""Transfers a second that pgledger's README publishes, 20 workers on an M3 laptop, PostgreSQL 17."""
+_KEYS = "k1:bench-secret-of-sixteen-bytes"
+_FUNDERS = 32
 
 
 @dataclass(frozen=True)
-class PairFigures:
-    """Lease pairs (reserve, then return): per second, and milliseconds of one call at the percentiles."""
+class Load:
+    """One scenario as measured.
 
-    pairs_per_s: float
+    `per_s` counts pairs, or records until their public event; `accepted_per_s` records until JetStream had
+    them. Milliseconds are of one call for pairs (the schedule's delay included when it is an open loop), of
+    the way from publishing to the public event for usage. `cpu_us` is per pair or record and process.
+    """
+
+    name: str
+    per_s: float
     p50_ms: float
     p99_ms: float
-
-
-@dataclass(frozen=True)
-class UsageFigures:
-    """Usage records per second from first publish to the last public event, and its lag in seconds."""
-
-    events: int
-    settled_per_s: float
-    lag_p99_s: float
+    cpu_us: dict[str, float] = field(default_factory=dict)
+    accepted_per_s: float = 0.0
 
 
 def accounts() -> list[str]:
     """The accounts the benchmark funds and spends from."""
-    return [named_id("bench-account", str(index)) for index in range(ACCOUNTS)]
+    return account_names(ACCOUNTS)
 
 
-async def lease_pairs(nats_url: str, *, pairs: int, hot: bool) -> PairFigures:
-    """`pairs` of request + close by 256 callers, all on one account or spread over a thousand."""
-    bus = await Bus.connect(nats_url, "bench")
-    client = RpcClient(bus)
-    names = accounts()[:1] if hot else accounts()
-    latencies: list[float] = []
-    left = pairs
+def lease_pairs(
+    suite: Suite, *, pairs: int, spread: Spread = "uniform", callers: int = CALLERS, rate: int = 0
+) -> Load:
+    """Reserve and return by RPC: `callers` in a closed loop, or `rate` pairs a second in an open one."""
+    loop = f"open loop, {rate}/s" if rate else f"{callers} callers"
+    spec = Spec("pairs", _nats_url(suite), pairs, spread, ACCOUNTS, callers, rate)
+    return _run(suite, f"hold + settle pairs, {spread}, {loop}", spec)
 
-    async def caller(seed: int) -> None:
-        nonlocal left
-        choose = random.Random(seed)
-        while left > 0:
-            left -= 1
-            account = choose.choice(names)
-            lease = uuid7()
-            request = LeaseRequest(
-                lease, 0, "bench", account, named_id("spender", account), needs_nano=(1_000_000,)
-            )
-            started = time.perf_counter()
-            grant = await client.call(LEASE_REQUEST, request)
-            between = time.perf_counter()
-            await client.call(LEASE_CLOSE, LeaseClose(lease, 1, grant.granted_nano))
-            latencies.extend((between - started, time.perf_counter() - between))
-            if grant.granted_nano != 1_000_000:
-                raise RuntimeError(f"granted {grant.granted_nano} of a full wallet")
 
-    started = time.perf_counter()
-    await asyncio.gather(*(caller(seed) for seed in range(CALLERS)))
-    elapsed = time.perf_counter() - started
-    await bus.close()
-    latencies.sort()
-    return PairFigures(
-        pairs / elapsed, latencies[len(latencies) // 2] * 1e3, latencies[int(len(latencies) * 0.99)] * 1e3
+def usage_flow(suite: Suite, *, events: int, spread: Spread = "uniform", rate: int = 0) -> Load:
+    """Records from JetStream to the public event: all at once, or `rate` a second in an open loop."""
+    loop = f"open loop, {rate}/s" if rate else "all at once"
+    return _run(suite, f"usage, {spread}, {loop}", Spec("usage", _nats_url(suite), events, spread, ACCOUNTS, 0, rate))
+
+
+def _nats_url(suite: Suite) -> str:
+    return str(suite.state["nats"])
+
+
+def _run(suite: Suite, name: str, spec: Spec) -> Load:
+    before = suite.cpu_s()
+    answer = subprocess.run(
+        [sys.executable, "-m", "bench.billing_load", msgspec.json.encode(spec).decode()],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    after = suite.cpu_s()
+    measured = msgspec.json.decode(answer.stdout, type=Measured)
+    used = {group: after[group] - before[group] for group in after} | {"load": measured.cpu_s}
+    return Load(
+        name,
+        spec.count / measured.elapsed_s,
+        measured.p50_ms,
+        measured.p99_ms,
+        {group: seconds / spec.count * 1e6 for group, seconds in used.items()},
+        spec.count / measured.accepted_s if measured.accepted_s else 0.0,
     )
 
 
-async def usage_flow(nats_url: str, *, events: int) -> UsageFigures:
-    """Publish `events` records, 200 a message, and wait for every public event, which follows the charge."""
-    bus = await Bus.connect(nats_url, "bench")
-    published: dict[str, float] = {}
-    lags: list[float] = []
-    done = asyncio.Event()
-
-    async def on_event(message: object) -> None:
-        headers = getattr(message, "headers", None) or {}
-        sent = published.pop(headers.get("ce-id", ""), None)
-        if sent is not None:
-            lags.append(time.perf_counter() - sent)
-            if len(lags) == events:
-                done.set()
-
-    await bus.subscribe(USAGE.subjects[0], on_event)
-    await bus.client.flush()
-    names = accounts()
-    leases = await _open_leases(RpcClient(bus), names, events // ACCOUNTS + 1)
-    started = time.perf_counter()
-    for offset in range(0, events, 200):
-        records = tuple(_record(names[(offset + step) % ACCOUNTS], leases) for step in range(200))
-        now = time.perf_counter()
-        published.update((record.id, now) for record in records)
-        data = msgspec.msgpack.encode(UsageBatch("bench", records))
-        await bus.publish(intake_subject("bench"), data, {"Nats-Msg-Id": uuid7()})
-    await asyncio.wait_for(done.wait(), 120)
-    elapsed = time.perf_counter() - started
-    await bus.close()
-    lags.sort()
-    return UsageFigures(events, events / elapsed, lags[int(len(lags) * 0.99)])
-
-
-async def _open_leases(client: RpcClient, names: list[str], records_each: int) -> dict[str, str]:
-    leases = {}
-    for account in names:
-        lease = uuid7()
-        needs = (_COST_NANO * records_each,)
-        request = LeaseRequest(lease, 0, "bench", account, named_id("spender", account), needs_nano=needs)
-        await client.call(LEASE_REQUEST, request)
-        leases[account] = lease
-    return leases
+@contextmanager
+def ledger_alone(data_dir: Path) -> Iterator[Suite]:
+    """PostgreSQL, NATS and one billing process; `state` has `billing` (its URL), `nats`, `dsn`."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.chmod(0o711)
+    postgres = EmbeddedPostgres(data_dir / "postgres")
+    nats = EmbeddedNats(data_dir / "nats", users={"bench": EVERYTHING})
+    with ExitStack() as stack:
+        for server in (postgres, nats):
+            server.start()
+            stack.callback(server.remove)
+        postgres.ensure_database("billing", "billing")
+        ports = processes.free_port(), processes.free_port()
+        settings = {
+            "port": ports[0],
+            "ops_port": ports[1],
+            "database_url": postgres.dsn("billing", "billing"),
+            "nats_url": nats.url("bench"),
+            "principal_keys": _KEYS,
+            "migrate": True,
+            "seed_prices": False,
+            "log_level": "WARNING",
+        }
+        environment = {f"TOLLWAY_{name.upper()}": str(value) for name, value in settings.items()}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "common.kit.serve", "billing"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        )
+        stack.callback(processes.stop, process)
+        _await_ready(process, ports[1])
+        suite = Suite(f"http://127.0.0.1:{ports[0]}", "")
+        suite.state = {"billing": suite.url, "nats": nats.url("bench"), "dsn": postgres.dsn("billing")}
+        pids = {"billing": process.pid, "postgres": postgres.pid, "nats": nats.pid}
+        suite.groups = {name: [psutil.Process(pid)] for name, pid in pids.items()}
+        yield suite
 
 
-def _record(account: str, leases: dict[str, str]) -> UsageRecord:
-    return UsageRecord(
-        id=uuid7(),
-        request_id=uuid7(),
-        account=account,
-        user=account,
-        spender=named_id("spender", account),
-        lease=leases[account],
-        operation="chat.completions",
-        model="gpt-4o-mini",
-        upstream_model="gpt-4o-mini",
-        channel="bench",
+def _await_ready(process: "subprocess.Popen[bytes]", ops_port: int, timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(f"http://127.0.0.1:{ops_port}/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass  # it does not listen yet
+        time.sleep(0.05)  # reason: another process is starting
+    raise SystemExit("billing did not become ready")
+
+
+async def fund(suite: Suite, amount: str = "1000000") -> None:
+    """Give every account of the benchmark money, as an administrator does."""
+    principal = Principal(
+        account=uuid7(),
+        user=uuid7(),
+        spender=uuid7(),
         group="default",
-        started_at_ms=time.time_ns() // 1_000_000,
-        duration_ms=5,
-        first_byte_ms=3,
-        status=200,
-        outcome="ok",
-        quantities=_TOKENS,
-        unit_pico=_PICO,
-        price_version=1,
         rate_micro=1_000_000,
-        cost_nano=_COST_NANO,
+        request_id="bench-funding",
+        expires_at_s=int(time.time()) + 600,
+        scopes=("account", "admin"),
     )
+    headers = {"x-tollway-principal": PrincipalSigner(_KEYS).sign(principal).decode()}
+    turn = asyncio.Semaphore(_FUNDERS)
+    async with httpx.AsyncClient(base_url=str(suite.state["billing"]), headers=headers) as client:
+
+        async def top_up(account: str) -> None:
+            body = {"account": account, "amount": amount, "reason": "benchmark"}
+            async with turn:
+                answer = await client.post("/api/billing/topups", json=body)
+                answer.raise_for_status()
+
+        await asyncio.gather(*(top_up(account) for account in accounts()))
+
+
+async def audit(suite: Suite) -> list[str]:
+    """The names of the audit's checks that do not hold."""
+    async with httpx.AsyncClient(base_url=str(suite.state["billing"]), timeout=120) as client:
+        principal = Principal(
+            account=uuid7(),
+            user=uuid7(),
+            spender=uuid7(),
+            group="default",
+            rate_micro=1_000_000,
+            request_id="bench-audit",
+            expires_at_s=int(time.time()) + 60,
+            scopes=("account", "admin"),
+        )
+        headers = {"x-tollway-principal": PrincipalSigner(_KEYS).sign(principal).decode()}
+        answer = await client.post("/api/billing/audit", json={}, headers=headers)
+        answer.raise_for_status()
+        return [check["name"] for check in answer.json()["checks"] if not check["ok"]]
+
+
+def main() -> None:
+    """Parse the command line, run, print, write."""
+    parser = argparse.ArgumentParser(prog="bench.billing", description=__doc__)
+    parser.add_argument("--pairs", type=int, default=20_000)
+    parser.add_argument("--events", type=int, default=50_000)
+    parser.add_argument("--callers", type=int, default=CALLERS)
+    parser.add_argument("--only", choices=("pairs", "usage"))
+    parser.add_argument("--json", type=Path)
+    settings = parser.parse_args()
+    data_dir = Path(tempfile.mkdtemp(prefix="tollway-bench-"))
+    loads: list[Load] = []
+    with ledger_alone(data_dir) as suite:
+        idle_mb = suite.rss_mb()["billing"]
+        asyncio.run(fund(suite))
+        if settings.only != "usage":
+            lease_pairs(suite, pairs=settings.pairs // 10)
+            for spread in ("uniform", "zipf", "hot"):
+                loads.append(lease_pairs(suite, pairs=settings.pairs, spread=spread, callers=settings.callers))
+                print(loads[-1], flush=True)
+        if settings.only != "pairs":
+            for spread in ("uniform", "hot"):
+                loads.append(usage_flow(suite, events=settings.events, spread=spread))
+                print(loads[-1], flush=True)
+        print("idle", idle_mb, "now", suite.rss_mb())
+        print("audit", asyncio.run(audit(suite)))
+    if settings.json:
+        settings.json.write_text(json.dumps([asdict(load) for load in loads], indent=1))
+
+
+if __name__ == "__main__":
+    main()

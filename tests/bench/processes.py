@@ -99,7 +99,7 @@ def upstream() -> Iterator[tuple[str, psutil.Process]]:
         process.stdout.readline()
         yield f"http://127.0.0.1:{port}/openai/v1", psutil.Process(process.pid)
     finally:
-        _stop(process)
+        stop(process)
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def tollway(upstream_url: str, data_dir: Path) -> Iterator[Suite]:
         suite.groups = _tollway_groups(process, state)
         yield suite
     finally:
-        _stop(process)
+        stop(process)
         log.close()
 
 
@@ -155,7 +155,7 @@ def bare_hop(upstream_url: str) -> Iterator[Suite]:
         _await_answer(url, _KEY, process)
         yield Suite(url, _KEY, {"bare": [psutil.Process(process.pid)]})
     finally:
-        _stop(process)
+        stop(process)
 
 
 @contextmanager
@@ -187,7 +187,7 @@ def litellm(upstream_url: str) -> Iterator[Suite]:
         groups = {"litellm": [psutil.Process(process.pid)]}
         yield Suite(url, _KEY, groups, time.perf_counter() - started)
     finally:
-        _stop(process)
+        stop(process)
         log.close()
 
 
@@ -233,7 +233,8 @@ def _await_answer(url: str, key: str, process: subprocess.Popen[bytes], timeout_
             time.sleep(0.05)  # reason: another process is starting
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, and kill it when it has not after 40 s."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(40)

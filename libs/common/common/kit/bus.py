@@ -16,7 +16,6 @@ from nats.js.errors import NotFoundError
 
 from common.contracts.errors import UnavailableError
 from common.contracts.streams import Stream
-from common.kit.ids import uuid7
 
 _LOG = logging.getLogger(__name__)
 _RETRY_S = 0.5
@@ -92,8 +91,7 @@ class Bus:
         await self.client.flush()
 
     async def ensure_streams(self, streams: Iterable[Stream], replicas: int = 1) -> None:
-        """Create the streams, give them their subjects and let them take batches; the same call from every
-        replica is harmless.
+        """Create the streams and give them their subjects; the same call from every replica is harmless.
 
         What an operator changed besides subjects (age, replicas) stays.
         """
@@ -106,16 +104,14 @@ class Bus:
                 max_age=stream.max_age_s,
                 duplicate_window=stream.duplicate_window_s,
                 num_replicas=replicas,
-                allow_atomic=True,
             )
             try:
                 info = await self.jetstream.stream_info(stream.name)
             except NotFoundError:
                 await self.jetstream.add_stream(config)
             else:
-                same = sorted(info.config.subjects or ()) == sorted(stream.subjects)
-                if not same or not info.config.allow_atomic:
-                    changed = info.config.evolve(subjects=list(stream.subjects), allow_atomic=True)
+                if sorted(info.config.subjects or ()) != sorted(stream.subjects):
+                    changed = info.config.evolve(subjects=list(stream.subjects))
                     await self.jetstream.update_stream(changed)
 
     async def publish(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> None:
@@ -125,33 +121,34 @@ class Bus:
         except (NatsError, TimeoutError, OSError) as error:
             raise UnavailableError("The event stream is away.") from error
 
-    async def publish_batch(self, messages: Sequence[Message], timeout_s: float = 5) -> bool:
-        """Store messages of one stream in order, all or none (JetStream atomic batch, NATS ADR-50).
+    async def publish_chain(self, messages: Sequence[Message], timeout_s: float = 5) -> None:
+        """Store messages of a stream that nobody else feeds, in order, with one acknowledgement for all.
 
-        At most 1,000. False when the stream refuses them, nothing stored then: it has one of the ids already
-        or takes no batches. UnavailableError when no answer came; they may be stored.
+        Each names the id of the one before it, and the broker refuses what is behind a lost one: when it has
+        the last it has them all. UnavailableError otherwise; the first ones may be stored then, and the
+        broker drops them when the chain is sent again. Headers are ours, and have `Nats-Msg-Id`.
         """
-        batch = {"Nats-Batch-Id": uuid7()}
         frames = []
-        for number, (subject, headers, payload) in enumerate(messages, 1):
-            batch["Nats-Batch-Sequence"] = str(number)
-            lines = headers | batch
-            if " " in subject or not "".join((subject, *lines.values())).isprintable():
-                return False
-            block = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-            head = f"NATS/1.0\r\n{block}\r\n".encode()
-            sizes = f"{len(head)} {len(head) + len(payload)}"
-            frames.append(b"HPUB %b %b\r\n%b%b\r\n" % (subject.encode(), sizes.encode(), head, payload))
+        before = ""
+        for subject, headers, payload in messages:
+            if before:
+                headers["Nats-Expected-Last-Msg-Id"] = before
+            before = headers["Nats-Msg-Id"]
+            lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+            head = f"NATS/1.0\r\n{lines}\r\n".encode()
+            command = f"HPUB {subject} {len(head)} {len(head) + len(payload)}\r\n"
+            frames += (command.encode(), head, payload, b"\r\n")
         subject, headers, payload = messages[-1]
         try:
             # One command for all: nats-py's publish costs twenty times as much per message, and its own
             # acknowledgement as much again.
-            await self.client._send_command(b"".join(frames[:-1]))  # noqa: SLF001
-            commit = headers | batch | {"Nats-Batch-Commit": "1"}
-            answer = await self.client.request(subject, payload, timeout=timeout_s, headers=commit)
-            return "error" not in msgspec.json.decode(answer.data)
+            await self.client._send_command(b"".join(frames[:-4]))  # noqa: SLF001
+            answer = await self.client.request(subject, payload, timeout=timeout_s, headers=headers)
+            failure = msgspec.json.decode(answer.data).get("error")
         except (NatsError, TimeoutError, OSError, msgspec.DecodeError) as error:
             raise UnavailableError("The event stream is away.") from error
+        if failure:
+            raise UnavailableError(f"The event stream refused: {failure.get('description')}.")
 
     async def subscribe(self, subject: str, callback: Callable[[Msg], Awaitable[None]]) -> None:
         """Core subscription: from now on every replica gets every message while it is connected."""

@@ -10,7 +10,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
-from nats.js.api import PubAck
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -43,7 +42,6 @@ INSERT_PACKETS = "INSERT INTO outbox (events, created_at) SELECT unnest($1::text
 """For who writes through asyncpg; its parameters are `packets(events)` and when they happened (`ce-time`)."""
 _PACKET = 250
 _PACKETS_AT_ONCE = 8
-_ACK_TIMEOUT_S = 5
 _LOCK_ID = 0x6F757462  # "outb": one replica publishes at a time, so that an account's events stay in order
 _APPEND = text("INSERT INTO outbox (events) SELECT unnest(CAST(:packets AS text[]))")
 # Forgetting a packet need not wait for the disk: one that comes back after a crash is dropped by its ids.
@@ -117,9 +115,8 @@ class OutboxPublisher:
     """Publishes the outbox in order; a crash repeats events with the same id, which JetStream drops.
 
     Each public stream is fed by one outbox only and is named by the first token of its subjects. Its events
-    are stored in atomic batches. When one is refused, because an earlier attempt whose answer was lost
-    stored some of it, its events go one by one, each naming the one before it (`Nats-Expected-Last-Msg-Id`),
-    so that when one is lost with the connection those behind it are refused instead of overtaking it.
+    go in chains of up to `batch` with one acknowledgement (see Bus.publish_chain): when one is lost with the
+    connection, those behind it are refused instead of overtaking it, and the chain is sent again.
     """
 
     def __init__(self, database: Database, bus: Bus, source: str, batch: int = 1000) -> None:
@@ -182,48 +179,27 @@ class OutboxPublisher:
         return len(rows) < _PACKETS_AT_ONCE or bool(left)
 
     async def _publish(self, waiting: Sequence[tuple[_Stored, str]]) -> set[str]:
-        """The ids of those that JetStream did not store; they are tried again."""
+        """The ids of those that JetStream did not acknowledge; they are tried again."""
+        if not self._bus.client.is_connected:
+            raise UnavailableError("NATS is not connected.")
         streams: dict[str, list[tuple[_Stored, str]]] = {}
         for item in waiting:
             streams.setdefault(item[0].subject.partition(".")[0], []).append(item)
         left: set[str] = set()
-        for events in streams.values():
+        for stream, events in streams.items():
             for start in range(0, len(events), self._batch):
-                batch = events[start : start + self._batch]
-                if not self._bus.client.is_connected:
-                    raise UnavailableError("NATS is not connected.")
                 messages = [
-                    (event.subject, self._headers(event, time), bytes(event.payload)) for event, time in batch
+                    (event.subject, self._headers(event, time), bytes(event.payload))
+                    for event, time in events[start : start + self._batch]
                 ]
-                if await self._bus.publish_batch(messages):
-                    continue
-                refused = await self._publish_singly(batch)
-                if refused:
-                    left.update(refused, (event.id for event, _ in events[start + self._batch :]))
+                try:
+                    await self._bus.publish_chain(messages)
+                except UnavailableError as error:
+                    _LOG.warning(
+                        "outbox: %d events of %s not stored: %s", len(messages), stream, error.message
+                    )
+                    left.update(event.id for event, _ in events[start:])
                     break
-        return left
-
-    async def _publish_singly(self, batch: Sequence[tuple[_Stored, str]]) -> list[str]:
-        """As `_publish`, for events of one stream."""
-        acks: list[asyncio.Future[PubAck]] = []
-        last_id = ""
-        try:
-            for event, time in batch:
-                headers = self._headers(event, time)
-                if last_id:
-                    headers["Nats-Expected-Last-Msg-Id"] = last_id
-                last_id = event.id
-                payload = bytes(event.payload)
-                acks.append(await self._bus.jetstream.publish_async(event.subject, payload, headers=headers))
-            await asyncio.wait(acks, timeout=_ACK_TIMEOUT_S)
-        finally:
-            for ack in acks:
-                ack.cancel()  # nats-py never gives up an ack that got lost; nothing happens to a done one
-        failures = ["no ack" if ack.cancelled() else ack.exception() for ack in acks]
-        left = [event.id for (event, _), failure in zip(batch, failures, strict=True) if failure]
-        if left:
-            reason = next(failure for failure in failures if failure)
-            _LOG.warning("outbox: %d of %d events not stored: %r", len(left), len(batch), reason)
         return left
 
     def _headers(self, event: _Stored, time: str) -> dict[str, str]:
