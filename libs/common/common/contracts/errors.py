@@ -59,6 +59,13 @@ class BudgetExceededError(ServiceError):
     status = 403
 
 
+class MaxChargeError(ServiceError):
+    """More than the spender may spend at once, whatever is left of wallet and budget."""
+
+    code = "max_charge_exceeded"
+    status = 403
+
+
 class ForbiddenError(ServiceError):
     """Known caller, not allowed: model, address, scope."""
 

@@ -10,6 +10,7 @@ import msgspec
 
 from billing.domain.allowances import renew_allowance
 from billing.domain.errors import LeaseExpiredError, StaleSequenceError
+from billing.domain.spenders import check_budget, tell_exhausted, watch_budget
 from common.contracts.billing import BalanceLow, LeaseRecalled
 from common.contracts.errors import ConflictError, InvalidRequestError
 from common.contracts.leases import LeaseClose, LeaseClosed, LeaseGrant, LeaseRequest
@@ -231,8 +232,8 @@ def check_lease_request(request: LeaseRequest) -> None:
         raise InvalidRequestError(f"More than {MAX_NEEDS} needs.", param="needs_nano")
     if any(not 0 <= need <= MAX_NANO for need in request.needs_nano):
         raise InvalidRequestError("A need is negative or too large.", param="needs_nano")
-    budget = 0 if request.budget is None else request.budget.limit_nano
-    if not all(0 <= amount <= MAX_NANO for amount in (request.wants_nano, request.minimum_nano, budget)):
+    check_budget(request.budget)
+    if not all(0 <= amount <= MAX_NANO for amount in (request.wants_nano, request.minimum_nano)):
         raise InvalidRequestError("An amount is negative or too large.")
     if "\0" in request.replica:
         raise InvalidRequestError("A name has no NUL.", param="replica")
@@ -263,8 +264,9 @@ def _grant(books: Books, lease: Lease, spender: Spender, call: RequestLease) -> 
     spender.take_over(request.spender_kind, request.budget, books.now)
     renew_allowance(books, customer)
     available = min(customer.wallet.balance, spender.budget_left())
-    granted, unmet = _fit(request.needs_nano, available)
-    reason = ""
+    needs = tuple(filter(spender.allows_charge, request.needs_nano))
+    granted, unmet = _fit(needs, available)
+    reason = "" if needs == request.needs_nano else "max_charge"
     low = unmet > 0
     if unmet:
         granted = granted or _last_cents(request, lease, customer, available)
@@ -272,13 +274,16 @@ def _grant(books: Books, lease: Lease, spender: Spender, call: RequestLease) -> 
     else:
         after = customer.wallet.balance - granted
         low = after < COMFORT * max(request.wants_nano, 1)
-        if not low:
+        if not low and not reason:
             granted += max(0, min(request.wants_nano - granted, available - granted))
     if granted:
         books.post("lease_grant", customer.wallet, customer.held, granted, customer, lease.id)
         spender.hold(granted)
         lease.granted_nano += granted
+        watch_budget(books, spender)
     still = min(customer.wallet.balance, spender.budget_left())
+    if reason == "max_charge":
+        still = spender.max_charge_nano or 0
     return LeaseGrant(lease.id, request.sequence, granted, call.ttl_s, low, reason, still)
 
 
@@ -298,7 +303,7 @@ def _fit(needs_nano: tuple[int, ...], available: int) -> tuple[int, int]:
 
 def _last_cents(request: LeaseRequest, lease: Lease, customer: Customer, available: int) -> int:
     """What a lone stream gets when its need does not fit: all that is left, if that is worth a start."""
-    alone = customer.held.balance == lease.remaining_nano
+    alone = customer.leased_nano == lease.remaining_nano
     if not alone or request.minimum_nano == 0 or available < request.minimum_nano:
         return 0
     return min(available, request.needs_nano[0])
@@ -312,22 +317,28 @@ def _reason(
     wallet_left = customer.wallet.balance - granted
     by_balance = wallet_left < unmet
     left = wallet_left if by_balance else spender.budget_left() - granted
-    held = customer.held.balance if by_balance else spender.held_nano
+    held = customer.leased_nano if by_balance else spender.held_nano
     elsewhere = held - lease.remaining_nano
     enough = min(unmet, request.minimum_nano) if request.minimum_nano else unmet
-    if elsewhere > 0 and left + elsewhere >= enough and _recall(books, customer):
+    if elsewhere > 0 and left + elsewhere >= enough and recall_idle(books, customer):
         return "recall"
     if not by_balance:
+        tell_exhausted(books, spender, unmet)
         return "budget"
-    if not customer.low:
-        customer.low = True
-        event = BalanceLow(uuid7(), customer.next_billing_sequence(), customer.id, format_usd(wallet_left))
-        books.tell(customer, event)
+    tell_low(books, customer, wallet_left)
     return "balance"
 
 
-def _recall(books: Books, customer: Customer) -> bool:
-    """Whether a recall is under way, after starting one if the last is a while ago."""
+def tell_low(books: Books, customer: Customer, available_nano: int) -> None:
+    """A reservation found only `available_nano` in the wallet: told once until the next top-up."""
+    if not customer.low:
+        customer.low = True
+        available = format_usd(available_nano)
+        books.tell(customer, BalanceLow(uuid7(), customer.next_billing_sequence(), customer.id, available))
+
+
+def recall_idle(books: Books, customer: Customer) -> bool:
+    """Whether a recall of idle leases is under way, after starting one if the last is a while ago."""
     since = None if customer.recalled_at is None else books.now - customer.recalled_at
     if since is not None and timedelta(0) <= since < RECALL_EVERY:
         return since < RECALL_GRACE

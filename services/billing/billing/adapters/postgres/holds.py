@@ -1,0 +1,116 @@
+"""Holds in PostgreSQL: their part of the ledger's transactions, and what is read of them."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+from sqlalchemy import text
+
+from billing.adapters.postgres.copy import RowUpdate, copy_rows
+from billing.domain.holds import Hold, State
+from billing.domain.statements import Position
+from common.kit.db import Database
+
+_COLUMNS = (
+    "id", "account", "spender", "amount_nano", "opened_at", "expires_at", "purpose", "reference", "app",
+    "paid_only", "state", "captured_nano", "released_nano", "refunded_nano", "free_nano",
+    "refunded_free_nano", "credits", "refunds", "resolved_at",
+)  # fmt: skip
+_SELECTED = ", ".join(
+    f"{column}::text" if column in {"id", "account", "spender", "credits", "refunds"} else column
+    for column in _COLUMNS
+)
+_READ = f"SELECT {_SELECTED} FROM holds WHERE id = ANY($1::uuid[])"  # noqa: S608  names of our own
+HOLD_UPDATE = RowUpdate(
+    "holds",
+    {
+        "id": "uuid",
+        "amount_nano": "bigint",
+        "expires_at": "timestamptz",
+        "state": "text",
+        "captured_nano": "bigint",
+        "released_nano": "bigint",
+        "refunded_nano": "bigint",
+        "free_nano": "bigint",
+        "refunded_free_nano": "bigint",
+        "credits": "jsonb",
+        "refunds": "jsonb",
+        "resolved_at": "timestamptz",
+    },
+    credits="credits_json",
+    refunds="refunds_json",
+)
+_DUE = text(
+    "SELECT id::text FROM holds WHERE state = 'open' AND expires_at <= :cutoff"
+    " ORDER BY expires_at LIMIT :limit"
+)
+# By account: index holds_account. Everybody's: holds_time. Open ones are few and may come by holds_due.
+_LIST = (
+    f"SELECT {_SELECTED} FROM holds WHERE (opened_at, holds.id) < (:opened_at, CAST(:id AS uuid))"  # noqa: S608
+    "{conditions} ORDER BY opened_at DESC, holds.id DESC LIMIT :limit"
+)
+_ONE = text(f"SELECT {_SELECTED} FROM holds WHERE holds.id = CAST(:id AS uuid)")  # noqa: S608
+
+
+async def read_holds(driver: asyncpg.Connection, ids: Iterable[str]) -> list[Hold]:
+    """Those of `ids` that there are; the caller has locked their customers."""
+    return [_hold(row) for row in await driver.fetch(_READ, list(ids))]
+
+
+async def insert_holds(driver: asyncpg.Connection, holds: Sequence[Hold]) -> None:
+    """Write new holds as the transaction leaves them."""
+    if holds:
+        await copy_rows(driver, "holds", _COLUMNS, [_row(hold) for hold in holds])
+
+
+class PostgresHolds:
+    """See domain.ports.HoldReader and HoldKeeper."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def due(self, cutoff: datetime, limit: int) -> tuple[str, ...]:
+        """Open holds whose time was over by `cutoff`, the earliest first."""
+        async with self._database.transaction() as connection:
+            rows = await connection.execute(_DUE, {"cutoff": cutoff, "limit": limit})
+            return tuple(row[0] for row in rows)
+
+    async def newest(
+        self, account: str | None, state: State | None, after: Position, limit: int
+    ) -> list[Hold]:
+        """Holds after a position of the list, newest first."""
+        values = {"opened_at": after.started_at, "id": after.id, "limit": limit}
+        conditions = ""
+        if account is not None:
+            conditions += " AND account = CAST(:account AS uuid)"
+            values["account"] = account
+        if state is not None:
+            conditions += " AND state = :state"
+            values["state"] = state
+        statement = text(_LIST.format(conditions=conditions))
+        async with self._database.transaction() as connection:
+            return [_hold(tuple(row)) for row in await connection.execute(statement, values)]
+
+    async def find(self, hold: str) -> Hold | None:
+        """One hold by its id."""
+        async with self._database.transaction() as connection:
+            row = (await connection.execute(_ONE, {"id": hold})).first()
+        return None if row is None else _hold(tuple(row))
+
+
+def _hold(row: Sequence[Any]) -> Hold:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    for name in ("credits", "refunds"):
+        values[name] = msgspec.json.decode(values[name], type=dict[str, int])
+    return Hold(**values)
+
+
+def _row(hold: Hold) -> tuple[object, ...]:
+    return (
+        hold.id, hold.account, hold.spender, hold.amount_nano, hold.opened_at, hold.expires_at, hold.purpose,
+        hold.reference, hold.app, hold.paid_only, hold.state, hold.captured_nano, hold.released_nano,
+        hold.refunded_nano, hold.free_nano, hold.refunded_free_nano, hold.credits_json, hold.refunds_json,
+        hold.resolved_at,
+    )  # fmt: skip
