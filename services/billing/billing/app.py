@@ -13,11 +13,13 @@ from billing.adapters.list_prices import list_source, read_list_prices
 from billing.adapters.nats import NatsDeadLetters, NatsShelf, NatsUsageBacklog, account_finder
 from billing.adapters.postgres.audits import PostgresAuditor
 from billing.adapters.postgres.history import PostgresHistory
+from billing.adapters.postgres.holds import PostgresHolds
 from billing.adapters.postgres.leases import PostgresLeases
 from billing.adapters.postgres.ledger import PostgresLedger
 from billing.adapters.postgres.prices import PostgresPrices
 from billing.adapters.postgres.usage import PostgresUsage
 from billing.adapters.postgres.wallets import PostgresWallets
+from billing.consumers.holds import add_hold_methods
 from billing.consumers.leases import add_lease_methods
 from billing.consumers.usage import DURABLE, UsageConsumer
 from billing.domain.multipliers import multipliers_from_specs
@@ -29,9 +31,11 @@ from billing.parts import Feature, Parts
 from billing.payments.app import PAYMENTS
 from billing.routes.audits import AuditController
 from billing.routes.explanations import ExplanationController
+from billing.routes.holds import HoldController
 from billing.routes.multipliers import MultiplierController
 from billing.routes.prices import PriceController
 from billing.routes.principals import provide_principal, require_principal
+from billing.routes.refunds import RefundController
 from billing.routes.simulations import SimulationController
 from billing.routes.topups import TopupController
 from billing.routes.usage import UsageController
@@ -39,6 +43,7 @@ from billing.routes.wallets import WalletController
 from billing.seals.app import SEALS
 from billing.settings import Settings
 from billing.statements.app import STATEMENTS
+from billing.usecases.holds import Holds, HoldSweeper, sweep_holds
 from billing.usecases.leases import Leases, LeaseSweeper, sweep_leases
 from billing.usecases.prices import apply_prices, publish_book, seed_prices
 from billing.usecases.simulations import Simulator
@@ -64,7 +69,7 @@ INBOX_DAYS = 14
 """Longer than INTAKE keeps a message, so that none can come back unknown."""
 MONTHS_AHEAD = 3
 _DAY_S = 86_400
-_INJECTED = ("writer", "wallets", "usage", "prices", "shelf", "simulator", "auditor")
+_INJECTED = ("writer", "wallets", "usage", "prices", "shelf", "simulator", "auditor", "holds")
 
 
 def utc_now() -> datetime:
@@ -92,6 +97,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> Litestar:
                 await part.start()
                 stack.push_async_callback(part.stop)
             parts.every(settings.sweep_interval_s, lambda: sweep_leases(core.sweeper))
+            parts.every(settings.sweep_interval_s, lambda: sweep_holds(core.holds))
             parts.every(_DAY_S, lambda: _keep_house(core.keeper, clock))
             parts.until_done(lambda: _load_prices(core.store, core.shelf, settings, draft))
             parts.run(post_grants(parts.writer, account_finder(parts.rpc), grants))
@@ -103,6 +109,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> Litestar:
             WalletController,
             TopupController,
             UsageController,
+            RefundController,
+            HoldController,
             ExplanationController,
             PriceController,
             MultiplierController,
@@ -125,10 +133,16 @@ class _Core:
     """What the background tasks of the ledger itself work with."""
 
     def __init__(
-        self, keeper: LeaseKeeper, sweeper: LeaseSweeper, store: PriceStore, shelf: PriceShelf
+        self,
+        keeper: LeaseKeeper,
+        sweeper: LeaseSweeper,
+        holds: HoldSweeper,
+        store: PriceStore,
+        shelf: PriceShelf,
     ) -> None:
         self.keeper = keeper
         self.sweeper = sweeper
+        self.holds = holds
         self.store = store
         self.shelf = shelf
 
@@ -175,6 +189,7 @@ async def _connect(
 def _open_core(parts: Parts) -> _Core:
     database, bus, settings = parts.database, parts.bus, parts.settings
     add_lease_methods(parts.server, Leases(parts.writer, settings.lease_ttl_s))
+    add_hold_methods(parts.server, Holds(parts.writer))
     keeper = PostgresLeases(database)
     backlog = NatsUsageBacklog(bus, INTAKE, DURABLE)
     sweeper = LeaseSweeper(parts.writer, keeper, backlog, parts.clock, settings.lease_grace_s)
@@ -183,6 +198,7 @@ def _open_core(parts: Parts) -> _Core:
     state.writer = parts.writer
     state.wallets = PostgresWallets(database, parts.ledger, parts.clock)
     state.usage = PostgresUsage(database)
+    state.holds = holds = PostgresHolds(database)
     state.auditor = PostgresAuditor(database)
     state.prices = store
     state.shelf = shelf
@@ -192,7 +208,7 @@ def _open_core(parts: Parts) -> _Core:
         await publish_book(store, shelf)
 
     bus.on_reconnect(republish)
-    return _Core(keeper, sweeper, store, shelf)
+    return _Core(keeper, sweeper, HoldSweeper(parts.writer, holds, parts.clock), store, shelf)
 
 
 def _core_bootstrap(path: str, bootstrap: Bootstrap) -> tuple[Draft, dict[str, int]]:
@@ -203,6 +219,8 @@ def _core_bootstrap(path: str, bootstrap: Bootstrap) -> tuple[Draft, dict[str, i
             multipliers_from_specs(bootstrap.multipliers, FILE_SOURCE),
         )
         grants = {user.email: parse_usd(user.grant_usd) for user in bootstrap.users if user.grant_usd}
+        for feature in FEATURES:
+            feature.check(bootstrap)
     except InvalidRequestError as error:
         raise BootstrapError(f"{path}: {error.message}") from None
     except ValueError as error:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from billing.domain.audits import AuditCheck, MoreCheck, Period
 from billing.domain.books import Books, Operation
+from billing.domain.holds import Hold, State
 from billing.domain.simulations import PastUse, UseFilter
 from billing.domain.statements import Balances, ChargedUsage, Position, UsageFilter
 from common.contracts.prices import Multiplier, Price, PriceBook
@@ -66,6 +67,30 @@ class LeaseKeeper(Protocol):
 
     async def create_partitions(self, months: int) -> None:
         """Make the tables for this month and the `months` after it."""
+        ...
+
+
+@runtime_checkable
+class HoldKeeper(Protocol):
+    """Which holds wait for the sweeper."""
+
+    async def due(self, cutoff: datetime, limit: int) -> tuple[str, ...]:
+        """Open holds whose time was over by `cutoff`, the earliest first."""
+        ...
+
+
+@runtime_checkable
+class HoldReader(Protocol):
+    """Holds, read only."""
+
+    async def newest(
+        self, account: str | None, state: State | None, after: Position, limit: int
+    ) -> list[Hold]:
+        """The account's holds after a position of the list, or everybody's, newest first."""
+        ...
+
+    async def find(self, hold: str) -> Hold | None:
+        """One hold by its id."""
         ...
 
 

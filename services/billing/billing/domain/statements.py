@@ -89,6 +89,7 @@ class ChargedUsage(msgspec.Struct, frozen=True):
     upstream_cost_nano: int | None
     free_nano: int
     terms: PriceTerms | None
+    refunded_nano: int = 0
 
     @property
     def position(self) -> Position:

@@ -75,9 +75,10 @@ class UsageItem(msgspec.Struct, frozen=True):
 
 
 class UsageDetail(UsageItem, frozen=True, kw_only=True):
-    """A charge with its calculation, line by line."""
+    """A charge with its calculation, line by line, and what of `charged` was given back since."""
 
     explanation: list[str]
+    refunded: str
 
 
 class UsageList(msgspec.Struct, frozen=True):
@@ -180,7 +181,11 @@ def usage_item(charge: ChargedUsage, *, admin: bool) -> UsageItem:
 
 def usage_detail(charge: ChargedUsage, *, admin: bool) -> UsageDetail:
     """As usage_item, with the calculation."""
-    return UsageDetail(**_fields(charge, admin=admin), explanation=explain(charge))
+    return UsageDetail(
+        **_fields(charge, admin=admin),
+        explanation=explain(charge),
+        refunded=format_usd(charge.refunded_nano),
+    )
 
 
 def _fields(charge: ChargedUsage, *, admin: bool) -> dict[str, Any]:

@@ -75,7 +75,9 @@ _COLUMNS = (
     "id::text, request_id, account::text, user_id, spender::text, operation, model, upstream_model, channel,"
     " group_name, started_at, duration_ms, first_byte_ms, status, outcome, streamed, estimated, partial,"
     " quantities, unit_pico, price_version, rate_micro, cost_nano, from_held_nano, overage_nano,"
-    " uncollected_nano, balance_after, held_after, sequence, app, upstream_cost_nano, free_nano, terms"
+    " uncollected_nano, balance_after, held_after, sequence, app, upstream_cost_nano, free_nano, terms,"
+    " (SELECT coalesce(sum(f.amount_nano), 0)::bigint FROM charge_refunds AS f"
+    " WHERE f.record = usage_records.id) AS refunded_nano"
 )
 # Of these columns account, spender, request_id and started_at lead an index of their own; the others narrow
 # what one of those finds, and without any the index on the time is read from its newest end.
@@ -107,7 +109,7 @@ class PostgresUsage:
         values = {name: value for name in _CONDITIONS if (value := getattr(wanted, name)) is not None}
         position = {"before_at": before.started_at, "before_id": before.id, "limit": limit}
         async with self._database.transaction() as connection:
-            rows = await connection.execute(_list_statement(tuple(values)), values | position)
+            rows = await connection.execute(list_statement(tuple(values)), values | position)
             return [_charged(row) for row in rows]
 
     async def find(self, record: str) -> ChargedUsage | None:
@@ -125,7 +127,8 @@ def _charged(row: Any) -> ChargedUsage:
 
 
 @lru_cache(256)
-def _list_statement(names: tuple[str, ...]) -> TextClause:
+def list_statement(names: tuple[str, ...]) -> TextClause:
+    """The query of `newest` when these fields of the filter are given."""
     conditions = "".join(f" AND {_CONDITIONS[name]}" for name in names)
     return text(
         f"SELECT {_COLUMNS} FROM usage_records"  # noqa: S608  our own words
