@@ -61,12 +61,20 @@ class Parts(msgspec.Struct):
         self.run(_until_done(work))
 
 
+def _accept(_bootstrap: Bootstrap) -> None:
+    pass
+
+
 class Feature(msgspec.Struct, frozen=True):
-    """Routes of a sub-package, the names in `state` they are given, and how it is opened."""
+    """Routes of a sub-package, the names in `state` they are given, and how it is opened.
+
+    `check` raises InvalidRequestError when its part of the bootstrap file cannot be, before anything starts.
+    """
 
     controllers: tuple[ControllerRouterHandler, ...]
     names: tuple[str, ...]
     open: Callable[[Parts], Awaitable[None]]
+    check: Callable[[Bootstrap], None] = _accept
 
 
 async def _every(interval_s: float, work: Callable[[], Awaitable[None]]) -> None:

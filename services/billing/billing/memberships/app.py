@@ -10,19 +10,13 @@ from billing.memberships.routes.plans import PlanController
 from billing.memberships.usecases.memberships import MembershipSweeper
 from billing.memberships.usecases.plans import put_plans
 from billing.parts import Feature, Parts
-from common.contracts.errors import InvalidRequestError
+from common.contracts.bootstrap import Bootstrap
 from common.contracts.plans import PLANS_BUCKET, PLANS_KEY, PlanBook
-from common.kit.bootstrap import BootstrapError
 
 
 async def open_memberships(parts: Parts) -> None:
     """See every payment from now on; put the file's plans in force, then keep up with them and with time."""
-    file_plans = parts.bootstrap.plans
-    try:
-        read_plans(file_plans)
-    except InvalidRequestError as error:
-        raise BootstrapError(f"{parts.settings.bootstrap}: {error.message}") from None
-    ledger = parts.ledger
+    file_plans, ledger = parts.bootstrap.plans, parts.ledger
     ledger.review = MembershipReview().review
     store = PostgresPlans(parts.database)
     memberships = PostgresMemberships(parts.database)
@@ -44,8 +38,14 @@ async def open_memberships(parts: Parts) -> None:
     parts.every(parts.settings.sweep_interval_s, sweeper.sweep)
 
 
+def check_plans(bootstrap: Bootstrap) -> None:
+    """InvalidRequestError when the file's plans cannot be."""
+    read_plans(bootstrap.plans)
+
+
 MEMBERSHIPS = Feature(
     controllers=(PlanController, MembershipController),
     names=("plans", "memberships"),
     open=open_memberships,
+    check=check_plans,
 )

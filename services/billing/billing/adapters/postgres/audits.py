@@ -13,7 +13,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billing.adapters.postgres.holds import HOLDS_CHECK
 from billing.adapters.postgres.ledger import USAGE_INBOX
+from billing.adapters.postgres.refunds import REFUNDS_CHECK
 from billing.domain.audits import BEGINNING, END, AuditCheck, MoreCheck, Period
 from common.kit.db import Database
 
@@ -45,9 +47,12 @@ _COUNTERS = """
     FROM compared
 """
 _HELD = """
-    WITH open AS (
-        SELECT account, spender, sum(granted_nano - spent_nano - returned_nano) AS remaining
-        FROM leases WHERE state <> 'expired' GROUP BY account, spender
+    WITH parts AS (
+        SELECT account, spender, granted_nano - spent_nano - returned_nano AS remaining
+        FROM leases WHERE state <> 'expired'
+        UNION ALL SELECT account, spender, amount_nano FROM holds WHERE state = 'open'
+    ), open AS (
+        SELECT account, spender, sum(remaining) AS remaining FROM parts GROUP BY account, spender
     ), by_account AS (
         SELECT coalesce(a.customer, o.account) AS owner,
             coalesce(a.credits - a.debits, 0) <> coalesce(o.remaining, 0) AS wrong
@@ -206,12 +211,25 @@ _PERIOD_SEQUENCES = """
         min(account::text) FILTER (WHERE distinct_ <> total OR total <> last_ - first_ + 1) AS first
     FROM told
 """
+_FREE = """
+    WITH labelled AS (
+        SELECT c.account, c.free_nano > coalesce(sum(a.credits - a.debits), 0) AS wrong
+        FROM customers AS c LEFT JOIN accounts AS a ON a.customer = c.account
+        WHERE c.free_nano > 0 GROUP BY c.account, c.free_nano
+    )
+    SELECT count(*) AS accounts, count(*) FILTER (WHERE wrong) AS bad_more_than_money,
+        min(account::text) FILTER (WHERE wrong) AS first
+    FROM labelled
+"""
 CHECKS = {
     "conservation": _CONSERVATION,
     "counters": _COUNTERS,
     "held": _HELD,
+    "holds": HOLDS_CHECK,
     "charges": _CHARGES,
+    "refunds": REFUNDS_CHECK,
     "balances": _BALANCES,
+    "free": _FREE,
     "sequences": _SEQUENCES,
     "delivery": _DELIVERY,
 }
