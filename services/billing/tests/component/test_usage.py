@@ -145,10 +145,12 @@ async def test_charges_are_listed_newest_first_and_explained(billing: Any) -> No
     one = (await billing.http.get(f"/api/billing/usage/{listed[0]}", headers=own)).json()
     assert one["cost"] == "0.000105"
     assert one["explanation"] == [
+        "price of gpt-4o-mini, version 1",
         "1000 input x 0.15 USD per million = 0.00015 USD",
         "100 output x 0.6 USD per million = 0.00006 USD",
+        "sum = 0.00021 USD",
         "x 0.5 (rate of group default) = 0.000105 USD",
-        "rounded once to 1,000,000,000ths, half to even: 0.000105 USD",
+        "rounded once to a billionth, half to even: 0.000105 USD",
         "from the lease: 0.000105 USD",
     ]
     other = billing.headers(uuid7())

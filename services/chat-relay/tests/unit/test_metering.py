@@ -82,6 +82,25 @@ def test_what_the_price_does_not_name_is_plain_input_and_output() -> None:
     assert quantities_of(found, PLAIN) == {"input": 10, "output": 5}
 
 
+def test_images_and_cache_writes_are_counted_apart_where_they_have_a_price() -> None:
+    found = usage_of(
+        b'{"usage":{"prompt_tokens":100,"completion_tokens":50,"prompt_tokens_details":'
+        b'{"cached_tokens":10,"cache_write_tokens":20,"image_tokens":30},'
+        b'"completion_tokens_details":{"image_tokens":40}}}'
+    )
+    assert found is not None
+    full = price(input=1, cached_input=1, cache_write=1, image_input=1, output=1, image_output=1)
+    assert quantities_of(found, full) == {
+        "input": 40,
+        "cached_input": 10,
+        "cache_write": 20,
+        "image_input": 30,
+        "output": 10,
+        "image_output": 40,
+    }
+    assert quantities_of(found, PLAIN) == {"input": 100, "output": 50}
+
+
 @pytest.mark.parametrize(
     "answer",
     [
