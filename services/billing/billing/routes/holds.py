@@ -64,7 +64,7 @@ class HoldController(Controller):
         principal: NamedDependency[Principal],
         holds: NamedDependency[HoldReader],
         account: FromQuery[str | None] = None,
-        state: FromQuery[State | None] = None,
+        only: Annotated[State | None, QueryParameter(name="state")] = None,
         after: FromQuery[str | None] = None,
         limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
     ) -> HoldList:
@@ -73,7 +73,7 @@ class HoldController(Controller):
         everybody = account == "all"
         if not (everybody or is_uuid(account)):
             return HoldList([], None)
-        found = await list_holds(holds, None if everybody else account, state, _position(after), limit + 1)
+        found = await list_holds(holds, None if everybody else account, only, _position(after), limit + 1)
         page = found[:limit]
         cursor = Position(page[-1].opened_at, page[-1].id).cursor() if len(found) > limit else None
         return HoldList([_item(hold) for hold in page], cursor)
