@@ -13,15 +13,15 @@ from opentelemetry.trace import SpanKind
 
 from common.contracts.errors import ForbiddenError, NotFoundError, ServiceError
 from common.contracts.principals import Principal
-from common.contracts.routes import Protocol, Route, route_for
-from common.kit.asgi import Message, Receive, Scope, Send, send_response
+from common.contracts.routes import PUBLIC, Protocol, Route, route_for
+from common.kit.asgi import ClientGoneError, Message, Receive, Scope, Send, send_response
 from common.kit.errors import render_error
 from common.kit.ids import uuid7
 from common.kit.logs import request_id_var
 from common.kit.metrics import IN_FLIGHT, RequestMetrics
 from common.kit.principal import PRINCIPAL_HEADER, PRINCIPAL_TTL_S, PrincipalSigner
 from common.kit.telemetry import Telemetry, inject
-from gateway.domain.addresses import Network, client_address, contains
+from gateway.domain.addresses import Address, Network, client_address, contains
 from gateway.domain.credentials import split_query_key
 from gateway.domain.errors import AnswerCutError
 from gateway.domain.headers import Inbound, read_headers
@@ -29,7 +29,7 @@ from gateway.domain.keys import KeyFacts
 from gateway.domain.limits import Limiter, LimitExceededError
 from gateway.domain.ports import Services
 from gateway.routes.cors import CORS_HEADERS, answer_preflight
-from gateway.routes.proxy import Forwarding, forward
+from gateway.routes.proxy import CLIENT_GONE, Forwarding, forward, read_whole
 from gateway.usecases.authentication import Authenticator
 
 _LOG = logging.getLogger(__name__)
@@ -148,6 +148,9 @@ class Front:
         if route is None:
             await self._serve_unrouted(exchange, send)
             return
+        if route.scope == PUBLIC:
+            await self._serve_public(exchange, route, receive, send)
+            return
         query_key, query = split_query_key(scope["query_string"])
         facts = await self._authenticator.authenticate(inbound.key or query_key)
         self._check_allowed(facts, route, exchange)
@@ -161,27 +164,51 @@ class Front:
             if route.service == "gateway":
                 await self._manage(exchange, facts, query, receive, send)
                 return
-            target = scope["raw_path"] + b"?" + query if query else scope["raw_path"]
             inbound.forward.append((PRINCIPAL_HEADER, self._sign(facts, exchange.request_id)))
-            inbound.forward.append((b"x-request-id", exchange.request_id.encode()))
-            forwarding = Forwarding(
-                route.service, scope["method"], target, inbound.forward, inbound.length, exchange.headers
-            )
-            try:
-                await forward(self._services, forwarding, receive, send)
-            finally:
-                exchange.status = forwarding.status
+            await self._forward(exchange, route, query, receive, send)
         finally:
             self._limiter.leave(facts.key, facts.limits)
+
+    async def _serve_public(self, exchange: Exchange, route: Route, receive: Receive, send: Send) -> None:
+        """A page or a webhook: no key, no principal; who stands behind it is told nothing but the address."""
+        scope = exchange.scope
+        try:
+            receive = await read_whole(receive, exchange.inbound.length)
+        except ClientGoneError:
+            exchange.status = CLIENT_GONE
+            return
+        if route.service == "gateway":
+            exchange.inbound.forward += exchange.inbound.cookies
+            scope["state"]["client_address"] = str(self._client_address(exchange))
+            await self._manage(exchange, None, scope["query_string"], receive, send)
+            return
+        if route.service == "oauth":
+            exchange.inbound.forward += exchange.inbound.cookies
+        await self._forward(exchange, route, scope["query_string"], receive, send)
+
+    async def _forward(
+        self, exchange: Exchange, route: Route, query: bytes, receive: Receive, send: Send
+    ) -> None:
+        scope, inbound = exchange.scope, exchange.inbound
+        target = scope["raw_path"] + b"?" + query if query else scope["raw_path"]
+        inbound.forward.append((b"x-request-id", exchange.request_id.encode()))
+        forwarding = Forwarding(
+            route.service, scope["method"], target, inbound.forward, inbound.length, exchange.headers
+        )
+        try:
+            await forward(self._services, forwarding, receive, send)
+        finally:
+            exchange.status = forwarding.status
 
     def _check_allowed(self, facts: KeyFacts, route: Route, exchange: Exchange) -> None:
         if route.scope not in facts.scopes:
             raise ForbiddenError(f"This key lacks the scope `{route.scope}`.")
-        if facts.networks is not None:
-            client = exchange.scope.get("client") or ("", 0)
-            address = client_address(client[0], exchange.inbound.forwarded_for, self._trusted_proxies)
-            if not contains(facts.networks, address):
-                raise ForbiddenError("This key may not be used from your address.", code="ip_not_allowed")
+        if facts.networks is not None and not contains(facts.networks, self._client_address(exchange)):
+            raise ForbiddenError("This key may not be used from your address.", code="ip_not_allowed")
+
+    def _client_address(self, exchange: Exchange) -> Address | None:
+        client = exchange.scope.get("client") or ("", 0)
+        return client_address(client[0], exchange.inbound.forwarded_for, self._trusted_proxies)
 
     def _sign(self, facts: KeyFacts, request_id: str) -> bytes:
         principal = Principal(
@@ -193,13 +220,13 @@ class Front:
             request_id=request_id,
             expires_at_s=int(time.time()) + PRINCIPAL_TTL_S,
             scopes=facts.scopes,
-            models=facts.models,
+            models=facts.allowed_models,
             limits=facts.limits,
         )
         return self._signer.sign(principal)
 
     async def _manage(
-        self, exchange: Exchange, facts: KeyFacts, query: bytes, receive: Receive, send: Send
+        self, exchange: Exchange, facts: KeyFacts | None, query: bytes, receive: Receive, send: Send
     ) -> None:
         """Let the controllers answer; they see who calls in the scope's state, and no credential."""
         scope = exchange.scope

@@ -5,13 +5,18 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from common.contracts.errors import BodyTooLargeError
 from common.contracts.routes import Service
-from common.kit.asgi import ClientGoneError, DisconnectWatch, Message, Receive, Send
+from common.kit.asgi import ClientGoneError, DisconnectWatch, Message, Receive, Send, read_body
 from gateway.domain.headers import RawHeaders, returned_headers
 from gateway.domain.ports import Answer, Services
 
 CLIENT_GONE = 499
 """What metrics call a request whose client left before the answer began; nobody receives it."""
+
+
+PUBLIC_BYTES = 2**20
+"""The most that somebody without a key may send."""
 
 
 class Forwarding(msgspec.Struct):
@@ -27,6 +32,23 @@ class Forwarding(msgspec.Struct):
     length: bytes | None
     answer_headers: list[tuple[bytes, bytes]]
     status: int = 0
+
+
+async def read_whole(receive: Receive, length: bytes | None) -> Receive:
+    """A `receive` that gives the whole body in one message, byte for byte, once it is here to its end.
+
+    For callers whom nobody vouches for: whoever begins a request and never ends it keeps no service waiting.
+    BodyTooLargeError over PUBLIC_BYTES, ClientGoneError.
+    """
+    if length is not None and length.isdigit() and int(length) > PUBLIC_BYTES:
+        raise BodyTooLargeError(f"The request body is over the limit of {PUBLIC_BYTES // 2**20} MiB.")
+    body = await read_body(receive, PUBLIC_BYTES)
+    whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_whole() -> Message:
+        return whole.pop() if whole else await receive()
+
+    return receive_whole
 
 
 async def forward(services: Services, forwarding: Forwarding, receive: Receive, send: Send) -> None:
