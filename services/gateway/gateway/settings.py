@@ -23,6 +23,8 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     """Base URL of oauth."""
     service_connections: int = 4096
     """Most requests to the services at a time, over all of them; more wait up to 2 s, then 503."""
+    public_url: str = ""
+    """Where browsers reach the gateway; with `https://` its cookies are bound to that host and to TLS."""
     trusted_proxies: str = ""
     """Addresses or CIDR blocks, comma-separated, whose X-Forwarded-For is believed."""
     generated_keys_file: str = ""

@@ -74,3 +74,30 @@ class UserFound(msgspec.Struct, frozen=True):
 
 
 USER_LOOKUP: Method[UserLookup, UserFound] = Method("rpc.gateway.user.lookup.v1", UserLookup, UserFound)
+
+
+class SessionCheck(msgspec.Struct, frozen=True):
+    """Who is signed in with this session `token` (the value of the session cookie)?"""
+
+    token: str
+
+
+class SessionFound(msgspec.Struct, frozen=True):
+    """The signed-in person. `csrf` must come back with every form that is sent in this session.
+
+    `session` is the id, not the token; `expires_at_s` is Unix seconds. A token that is unknown, expired,
+    signed out, or of a disabled user is the error `not_signed_in` (401) instead.
+    """
+
+    session: str
+    user: str
+    account: str
+    email: str
+    role: str
+    csrf: str
+    expires_at_s: int
+
+
+SESSION_CHECK: Method[SessionCheck, SessionFound] = Method(
+    "rpc.gateway.session.check.v1", SessionCheck, SessionFound
+)

@@ -41,6 +41,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/events", "billing", "problem", scope="account"),
     Route("/webhooks/stripe", "billing", "problem", scope=PUBLIC, exact=True),
     Route("/api", "gateway", "problem", scope="account"),
+    Route("/login", "gateway", "problem", scope=PUBLIC),
 )
 
 

@@ -43,7 +43,7 @@ _NOT_FORWARDED = (
     b"sec-websocket-version",
     b"sec-websocket-extensions",
 )
-_DROP, _CONNECTION, _LENGTH, _REQUEST_ID, _ADDRESS, _CREDENTIAL = range(6)
+_DROP, _CONNECTION, _LENGTH, _REQUEST_ID, _ADDRESS, _COOKIE, _CREDENTIAL = range(7)
 _ACTIONS = (
     dict.fromkeys(_HOP_BY_HOP, _DROP)
     | dict.fromkeys(_NOT_FORWARDED, _DROP)
@@ -52,6 +52,7 @@ _ACTIONS = (
         b"content-length": _LENGTH,
         b"x-request-id": _REQUEST_ID,
         b"x-forwarded-for": _ADDRESS,
+        b"cookie": _COOKIE,
     }
     | {name: _CREDENTIAL + rank for rank, name in enumerate(CREDENTIAL_HEADERS)}
 )
@@ -63,7 +64,8 @@ class Inbound(msgspec.Struct):
     """What one pass over a request's headers finds.
 
     `forward` are the headers to send on, `length` the Content-Length, `key` the best credential, `request_id`
-    the client's when it is a sane token, `forwarded_for` the raw X-Forwarded-For values in order.
+    the client's when it is a sane token, `forwarded_for` the raw X-Forwarded-For values in order. `cookies`
+    are for pages only: they hold the session, which no other service may see.
     """
 
     forward: list[tuple[bytes, bytes]]
@@ -71,6 +73,7 @@ class Inbound(msgspec.Struct):
     key: str | None = None
     request_id: str | None = None
     forwarded_for: list[str] = []
+    cookies: list[tuple[bytes, bytes]] = []
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a forwarded header, by its lower-case name."""
@@ -113,6 +116,8 @@ def _read_special(inbound: Inbound, headers: RawHeaders) -> None:
             inbound.request_id = text if is_request_id(text) else None
         elif action == _ADDRESS:
             inbound.forwarded_for.append(value.decode("latin-1"))
+        elif action == _COOKIE:
+            inbound.cookies.append((name, value))
     if named:
         inbound.forward = [pair for pair in inbound.forward if pair[0] not in named]
 

@@ -1,13 +1,16 @@
 """What the gateway needs from the outside world."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from common.contracts.identity import IdentityEvent
 from common.contracts.routes import Service
 from gateway.domain.groups import Group
 from gateway.domain.keys import Key, KeyFacts
+from gateway.domain.plans import Membership
+from gateway.domain.sessions import Session
 from gateway.domain.users import User
 
 
@@ -74,6 +77,9 @@ class Users(Protocol):
     async def find(self, email: str) -> User | None:
         """By address, any case."""
 
+    async def find_account(self, account: str) -> User | None:
+        """The owner of an account."""
+
     async def lock(self, user: str) -> User | None:
         """By id, locked until the transaction ends: changes of one user's things come one after the other."""
 
@@ -116,12 +122,60 @@ class Groups(Protocol):
         """All, by name."""
 
 
+class Sessions(Protocol):
+    """Signed-in browsers, within a transaction; each is found by the digest of its token."""
+
+    async def add(self, session: Session) -> None:
+        """Store a new session."""
+
+    async def find(self, digest: bytes) -> Session | None:
+        """The session, whether it is still live or not."""
+
+    async def seen(self, digest: bytes, now: datetime) -> None:
+        """Note that it was used."""
+
+    async def remove(self, digest: bytes) -> None:
+        """End it."""
+
+    async def remove_all(self, user: str) -> None:
+        """End every session of a person."""
+
+    async def prune(self, before: datetime) -> None:
+        """Delete those last used before."""
+
+
+class Failures(Protocol):
+    """Failed sign-ins under names (digests), each with the number that is free, within a transaction."""
+
+    async def count(self, names: Mapping[bytes, int], now: datetime) -> int:
+        """Count one under each name and answer 0, or count none and answer the seconds to wait."""
+
+    async def forgive(self, names: Mapping[bytes, int]) -> None:
+        """It was none: forget all under the first name, the e-mail address, and the last under the others."""
+
+    async def prune(self, before: datetime) -> None:
+        """Delete what was last counted before."""
+
+
+class Memberships(Protocol):
+    """Memberships by account, as billing told them, within a transaction."""
+
+    async def put(self, membership: Membership) -> bool:
+        """Store it; False when something newer is known."""
+
+    async def get(self, account: str) -> Membership | None:
+        """What is known of the account."""
+
+
 class IdentityTransaction(Protocol):
-    """One transaction over people, keys and groups."""
+    """One transaction over people, keys, groups and sessions."""
 
     users: Users
     keys: Keys
     groups: Groups
+    memberships: Memberships
+    sessions: Sessions
+    failures: Failures
 
     async def next_sequence(self, user: str) -> int:
         """The next number of the user's gap-free event sequence; holds the user's row until the end."""
@@ -148,7 +202,7 @@ class Notices(Protocol):
 
 @runtime_checkable
 class Passwords(Protocol):
-    """Slow password hashes; run outside the event loop."""
+    """Slow password hashes, run outside the event loop; UnavailableError when too many wait for theirs."""
 
     async def hash(self, password: str) -> str:
         """An encoded hash with its own salt."""

@@ -64,6 +64,8 @@ async def update_user(identity: Identity, passwords: Passwords, user_id: str, ch
         await _check_group(work, changed.group)
         if changed != user:
             await work.users.update(changed)
+            if password_hash or not changed.enabled:
+                await work.sessions.remove_all(changed.id)
             await record_updated(work, changed)
     return changed
 

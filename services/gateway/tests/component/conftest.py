@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 
 from common.kit.principal import PrincipalSigner
+from common.testing.clock import FakeClock
 from common.testing.plugin import DatabaseFactory
 from common.testing.server_process import free_port
 from gateway.app import create_app
@@ -102,6 +103,7 @@ class Suite:
         self.service = service
         self.admin_key = ADMIN_KEY
         self.signer = PrincipalSigner(PRINCIPAL_KEYS)
+        self.clock = FakeClock()
         self.admin: httpx.AsyncClient
         self._stack = stack
 
@@ -119,9 +121,15 @@ class Suite:
             "billing_url": self.service.url,
             "log_level": "WARNING",
         }
-        url = await self._stack.enter_async_context(serving(create_app(Settings(**(values | settings)))))
+        app = create_app(Settings(**(values | settings)), self.clock.now)
+        url = await self._stack.enter_async_context(serving(app))
         headers = {"authorization": f"Bearer {ADMIN_KEY}"}
         return await self._stack.enter_async_context(httpx.AsyncClient(base_url=url, headers=headers))
+
+    async def browser(self, replica: httpx.AsyncClient | None = None) -> httpx.AsyncClient:
+        """A client without any key, which keeps cookies and follows no redirect."""
+        url = (replica or self.admin).base_url
+        return await self._stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=60))
 
     async def user(self, email: str = "ann@example.com", **fields: Any) -> Any:
         """A new person, as the API shows them."""

@@ -154,6 +154,7 @@ async def test_a_running_process_serves_the_file_and_never_logs_a_key(
         sys.executable, "-m", "common.kit.serve", "gateway", env=environment, stderr=subprocess.PIPE
     )
     assert process.stderr is not None
+    log = b""
     try:
         async with asyncio.timeout(30):
             log = await process.stderr.readuntil(b"Uvicorn running on")

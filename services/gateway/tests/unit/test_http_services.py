@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -35,7 +35,8 @@ async def services(peer: Peer, concurrency: int = 10) -> AsyncIterator[HttpServi
     async with server, HttpServices({"chat-relay": f"http://127.0.0.1:{port}/base/"}, concurrency) as client:
         yield client
     for writer in writers:
-        writer.transport.abort()
+        with suppress(AttributeError):  # asyncio's own, when the transport is gone already
+            writer.transport.abort()
     closing = (writer.wait_closed() for writer in writers)
     await asyncio.gather(*closing, return_exceptions=True)
     await asyncio.sleep(0)  # reason: a closed transport is let go at the loop's next turn

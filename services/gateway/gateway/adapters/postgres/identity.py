@@ -15,8 +15,10 @@ from common.kit.outbox import OutboxEvent, append
 from gateway.adapters.postgres.failures import as_unavailable
 from gateway.adapters.postgres.groups import PostgresGroups
 from gateway.adapters.postgres.keys import PostgresKeys
+from gateway.adapters.postgres.memberships import PostgresMemberships
+from gateway.adapters.postgres.sessions import PostgresFailures, PostgresSessions
 from gateway.adapters.postgres.users import PostgresUsers
-from gateway.domain.ports import Groups, Keys, Users
+from gateway.domain.ports import Failures, Groups, Keys, Memberships, Sessions, Users
 
 _NEXT = text("UPDATE users SET event_sequence = event_sequence + 1 WHERE id = :id RETURNING event_sequence")
 
@@ -29,6 +31,9 @@ class PostgresIdentityTransaction:
         self.users: Users = PostgresUsers(connection)
         self.keys: Keys = PostgresKeys(connection)
         self.groups: Groups = PostgresGroups(connection)
+        self.memberships: Memberships = PostgresMemberships(connection)
+        self.sessions: Sessions = PostgresSessions(connection)
+        self.failures: Failures = PostgresFailures(connection)
         self.events: list[IdentityEvent] = []
 
     async def next_sequence(self, user: str) -> int:
