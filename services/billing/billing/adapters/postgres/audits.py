@@ -72,11 +72,12 @@ _HELD = """
 # Half to even, as common.kit.money rounds: 10^9 pico-USD x millionths are one nano-USD.
 _CHARGES = """
     WITH costs AS (
-        SELECT id, cost_nano, from_held_nano, overage_nano, uncollected_nano, rate_micro * (
-            SELECT coalesce(sum(q.value::numeric * coalesce((r.unit_pico ->> q.key)::numeric, 0)), 0)
+        SELECT id, cost_nano, from_held_nano, overage_nano, uncollected_nano, exact
+        FROM usage_records AS r CROSS JOIN LATERAL (
+            SELECT r.rate_micro
+                * coalesce(sum(q.value::numeric * coalesce((r.unit_pico ->> q.key)::numeric, 0)), 0) AS exact
             FROM jsonb_each_text(r.quantities) AS q
-        ) AS exact
-        FROM usage_records AS r
+        ) AS arithmetic
         WHERE posted_at >= :since AND posted_at < :until AND started_at < :started_until
     ), records AS (
         SELECT id, count(*) AS times, sum(from_held_nano) AS from_held, sum(overage_nano) AS overage,

@@ -42,6 +42,47 @@ HOLD_UPDATE = RowUpdate(
     credits="credits_json",
     refunds="refunds_json",
 )
+# The table's own CHECKs say that a hold is resolved once and adds up; here, that the transfers say the same.
+HOLDS_CHECK = """
+    WITH moved AS (
+        SELECT reference, sum(amount) FILTER (WHERE kind IN ('hold_open', 'hold_extend')) AS held,
+            sum(amount) FILTER (WHERE kind = 'hold_capture') AS captured,
+            sum(amount) FILTER (WHERE kind IN ('hold_release', 'hold_void', 'hold_expire')) AS released,
+            sum(amount) FILTER (WHERE kind = 'hold_refund') AS refunded,
+            count(DISTINCT kind) FILTER (WHERE kind IN ('hold_capture', 'hold_void', 'hold_expire')) AS ends
+        FROM transfers WHERE kind LIKE 'hold\\_%' AND posted_at >= :since GROUP BY reference
+    ), told AS (
+        SELECT h.id, (SELECT coalesce(sum(value::bigint), 0) FROM jsonb_each_text(h.credits)) AS credited,
+            (SELECT coalesce(sum(value::bigint), 0) FROM jsonb_each_text(h.refunds)) AS debited
+        FROM holds AS h
+    ), compared AS (
+        SELECT coalesce(h.id, m.reference) AS id, h.id IS NULL AS unknown,
+            coalesce(m.ends, 0) > 1 AS twice,
+            h.opened_at >= :since AND (h.amount_nano, h.captured_nano, h.released_nano, h.refunded_nano)
+                IS DISTINCT FROM (coalesce(m.held, 0), coalesce(m.captured, 0), coalesce(m.released, 0),
+                    coalesce(m.refunded, 0)) AS unpaid,
+            (t.credited, t.debited) IS DISTINCT FROM (h.captured_nano, h.refunded_nano) AS shares
+        FROM holds AS h JOIN told AS t ON t.id = h.id FULL JOIN moved AS m ON m.reference = h.id
+    ), counted AS (
+        SELECT c.account, c.holds_nano <> coalesce(o.held, 0) OR c.paid_holds_nano <> coalesce(o.paid, 0)
+            OR c.paid_holds_nano > a.balance - c.free_nano AS wrong
+        FROM customers AS c LEFT JOIN (
+            SELECT account, sum(amount_nano) AS held, sum(amount_nano) FILTER (WHERE paid_only) AS paid
+            FROM holds WHERE state = 'open' GROUP BY account
+        ) AS o ON o.account = c.account LEFT JOIN (
+            SELECT customer, sum(credits - debits) AS balance FROM accounts GROUP BY customer
+        ) AS a ON a.customer = c.account
+    )
+    SELECT (SELECT count(*) FROM holds) AS holds,
+        count(*) FILTER (WHERE unknown) AS bad_without_hold,
+        count(*) FILTER (WHERE twice) AS bad_resolved_twice,
+        count(*) FILTER (WHERE unpaid) AS bad_transfers,
+        count(*) FILTER (WHERE shares AND NOT unknown) AS bad_shares,
+        (SELECT count(*) FROM counted WHERE wrong) AS bad_accounts,
+        coalesce(min(id::text) FILTER (WHERE unknown OR twice OR unpaid OR shares),
+            (SELECT min(account::text) FROM counted WHERE wrong)) AS first
+    FROM compared
+"""
 _DUE = text(
     "SELECT id::text FROM holds WHERE state = 'open' AND expires_at <= :cutoff"
     " ORDER BY expires_at LIMIT :limit"

@@ -13,6 +13,28 @@ _READ = """
     SELECT record::text, sum(amount_nano)::bigint, sum(free_nano)::bigint
     FROM charge_refunds WHERE record = ANY($1::uuid[]) GROUP BY record
 """
+# Each refund is one transfer, and together they are no more than what the record was charged.
+REFUNDS_CHECK = """
+    WITH compared AS (
+        SELECT coalesce(f.id, t.id) AS id,
+            f.posted_at >= :since
+                AND (f.record, f.amount_nano) IS DISTINCT FROM (t.reference, t.amount) AS unpaid,
+            f.id IS NULL AS unknown
+        FROM charge_refunds AS f
+        FULL JOIN (SELECT * FROM transfers WHERE kind = 'refund' AND posted_at >= :since) AS t ON t.id = f.id
+    ), sums AS (
+        SELECT record, sum(amount_nano) AS amount, sum(free_nano) AS free FROM charge_refunds GROUP BY record
+    ), excesses AS (
+        SELECT s.record FROM sums AS s JOIN usage_records AS r ON r.id = s.record
+        WHERE s.amount > r.from_held_nano + r.overage_nano OR s.free > r.free_nano
+    )
+    SELECT count(*) AS refunds, count(*) FILTER (WHERE unpaid) AS bad_transfers,
+        count(*) FILTER (WHERE unknown) AS bad_without_refund,
+        (SELECT count(*) FROM excesses) AS bad_excesses,
+        coalesce(min(id::text) FILTER (WHERE unpaid OR unknown),
+            (SELECT min(record::text) FROM excesses)) AS first
+    FROM compared
+"""
 
 
 async def read_refunded(driver: asyncpg.Connection, records: Iterable[str]) -> dict[str, Refunded]:
