@@ -3,13 +3,15 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.errors import NoRespondersError
+from nats.errors import MaxPayloadError, NoRespondersError
 from nats.micro import add_service
-from nats.micro.request import ERROR_CODE_HEADER, Request
+from nats.micro.request import ERROR_CODE_HEADER, ERROR_HEADER, Request
 from nats.micro.service import Service
 from opentelemetry.trace import SpanKind
 
@@ -17,12 +19,14 @@ from common.contracts.errors import DeadlineError, InvalidRequestError, ServiceE
 from common.contracts.rpc import Method, RequestT, ResponseT, RpcError
 from common.kit.bus import Bus
 from common.kit.metrics import RPC
+from common.kit.tasks import end_tasks
 from common.kit.telemetry import Telemetry, inject
 
 _LOG = logging.getLogger(__name__)
 _TIMEOUT_HEADER = "Tollway-Timeout-Ms"
 _MAX_CONCURRENT = 4096
 _STOP_TIMEOUT_S = 5
+_OVERDUE_EVERY_S = 0.1
 _ENCODER = msgspec.msgpack.Encoder()
 _ERROR_DECODER = msgspec.msgpack.Decoder(RpcError)
 
@@ -72,14 +76,20 @@ class RpcClient:
 
 
 class RpcServer:
-    """Serves methods. Calls run concurrently, at most 4,096 at a time; more are refused, not queued."""
+    """Serves methods. Calls run concurrently, at most 4,096 at a time; more are refused, not queued.
+
+    A handler that returns a Future instead of a coroutine is answered when that is done and costs no task:
+    for what only queues its work. Answers that are ready together leave in one write.
+    """
 
     def __init__(self, bus: Bus, name: str, telemetry: Telemetry) -> None:
         self._bus = bus
         self._name = name
         self._telemetry = telemetry
         self._service: Service | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Future[Any], float] = {}
+        self._answers = _Answers(bus.client)
+        self._timer: asyncio.TimerHandle | None = None
         self._methods: list[tuple[Method[Any, Any], Callable[[Any], Awaitable[Any]]]] = []
 
     def add(
@@ -90,6 +100,8 @@ class RpcServer:
 
     async def start(self) -> None:
         """Answer from now on."""
+        self._answers.start()
+        self._end_overdue()
         self._service = await add_service(self._bus.client, name=self._name, version="1.0.0")
         for method, handler in self._methods:
             name = method.subject.replace(".", "-")
@@ -106,58 +118,117 @@ class RpcServer:
                     await self._service.stop()
             except (NatsError, TimeoutError, OSError) as error:
                 _LOG.warning("rpc: stopped without the broker: %r", error)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_STOP_TIMEOUT_S)
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=_STOP_TIMEOUT_S)
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._answers.stop()
 
     def _endpoint(
         self, method: Method[Any, Any], handler: Callable[[Any], Awaitable[Any]]
     ) -> Callable[[Request], Awaitable[None]]:
         decoder = msgspec.msgpack.Decoder(method.request)
-        answered = RPC.labels(method.subject, "ok")
+        succeeded = RPC.labels(method.subject, "ok")
+        loop = asyncio.get_running_loop()
 
-        async def answer(request: Request) -> None:
-            headers = request.headers or {}
+        def answer(request: Request, call: asyncio.Future[Any]) -> None:
+            del self._calls[call]
             try:
-                own = headers.get(_TIMEOUT_HEADER)
-                async with asyncio.timeout(method.timeout_s if own is None else int(own) / 1000):
-                    if self._telemetry.enabled:
-                        parent = headers.get("traceparent")
-                        with self._telemetry.span(method.subject, SpanKind.SERVER, parent):
-                            response = await handler(decoder.decode(request.data))
-                    else:
-                        response = await handler(decoder.decode(request.data))
-                await request.respond(_ENCODER.encode(response))
-            except Exception as error:  # noqa: BLE001  every failure is answered, unknown ones as 500
-                await _refuse(request, method.subject, error)
+                error = DeadlineError(f"{method.subject} did not finish in time.")
+                failure = error if call.cancelled() else call.exception()
+                data = b"" if failure else _ENCODER.encode(call.result())
+                if len(data) > self._bus.client.max_payload:
+                    failure = MaxPayloadError()
+            except Exception as unsendable:  # noqa: BLE001  every failure is answered
+                failure = unsendable
+            if failure is not None:
+                self._refuse(request, method.subject, failure)
                 return
-            answered.inc()
+            self._answers.send(b"PUB %b %d\r\n%b\r\n" % (request._msg.reply.encode(), len(data), data))  # noqa: SLF001
+            succeeded.inc()
 
         async def dispatch(request: Request) -> None:
-            # nats.micro awaits one handler at a time; a task per call is what lets a group commit form.
-            if len(self._tasks) >= _MAX_CONCURRENT:
-                await _refuse(request, method.subject, UnavailableError("Too many calls under way."))
+            if len(self._calls) >= _MAX_CONCURRENT:
+                self._refuse(request, method.subject, UnavailableError("Too many calls under way."))
                 return
-            task = asyncio.create_task(answer(request))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            try:
+                headers = request.headers
+                own = headers.get(_TIMEOUT_HEADER) if headers else None
+                timeout_s = method.timeout_s if own is None else int(own) / 1000
+                work = handler(decoder.decode(request.data))
+            except Exception as error:  # noqa: BLE001  every failure is answered, unknown ones as 500
+                self._refuse(request, method.subject, error)
+                return
+            if self._telemetry.enabled:
+                work = self._traced(work, method.subject, headers or {})
+            # nats.micro awaits one handler at a time; not waiting here is what lets a group commit form.
+            call = work if isinstance(work, asyncio.Future) else asyncio.ensure_future(work)
+            self._calls[call] = loop.time() + timeout_s
+            call.add_done_callback(partial(answer, request))
 
         return dispatch
 
+    async def _traced(self, work: Awaitable[Any], subject: str, headers: dict[str, str]) -> Any:
+        with self._telemetry.span(subject, SpanKind.SERVER, headers.get("traceparent")):
+            return await work
 
-async def _refuse(request: Request, subject: str, error: Exception) -> None:
-    if isinstance(error, TimeoutError):
-        error = DeadlineError(f"{subject} did not finish in time.")
-    elif isinstance(error, (msgspec.DecodeError, UnicodeDecodeError)):
-        error = InvalidRequestError(f"{subject}: {error}")
-    elif not isinstance(error, ServiceError):
-        _LOG.error("rpc %s failed", subject, exc_info=error)
-        error = ServiceError("Internal error.")
-    RPC.labels(subject, error.error_code).inc()
-    body = RpcError(error.error_code, error.message, error.error_status, error.param, error.retry_after_s)
-    try:
-        await request.respond_error(error.error_code, error.error_code, msgspec.msgpack.encode(body))
-    except NatsError as failure:
-        _LOG.warning("rpc %s: cannot answer: %r", subject, failure)
+    def _end_overdue(self) -> None:
+        """Cancel what took too long; one timer for all, since one for each would cost more than the call."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for call in [call for call, deadline in self._calls.items() if deadline < now]:
+            call.cancel()
+        self._timer = loop.call_later(_OVERDUE_EVERY_S, self._end_overdue)
+
+    def _refuse(self, request: Request, subject: str, error: BaseException) -> None:
+        if isinstance(error, (msgspec.DecodeError, UnicodeDecodeError)):
+            error = InvalidRequestError(f"{subject}: {error}")
+        elif not isinstance(error, ServiceError):
+            _LOG.error("rpc %s failed", subject, exc_info=error)
+            error = ServiceError("Internal error.")
+        code = error.error_code
+        RPC.labels(subject, code).inc()
+        body = RpcError(code, error.message, error.error_status, error.param, error.retry_after_s)
+        data = _ENCODER.encode(body)
+        head = f"NATS/1.0\r\n{ERROR_HEADER}: {code}\r\n{ERROR_CODE_HEADER}: {code}\r\n\r\n".encode()
+        reply = request._msg.reply.encode()  # noqa: SLF001
+        sizes = len(head), len(head) + len(data)
+        self._answers.send(b"HPUB %b %d %d\r\n%b%b\r\n" % (reply, *sizes, head, data))
+
+
+class _Answers:
+    """What waits to be sent: nats-py's own publish costs as much a message as the rest of a small call."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._frames: list[bytes] = []
+        self._some = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="rpc-answers")
+
+    def send(self, frame: bytes) -> None:
+        self._frames.append(frame)
+        self._some.set()
+
+    async def stop(self) -> None:
+        """Send what is left."""
+        if self._task is not None:
+            await end_tasks(self._task)
+        await self._send()
+
+    async def _run(self) -> None:
+        while True:
+            await self._some.wait()
+            await self._send()
+
+    async def _send(self) -> None:
+        frames, self._frames = self._frames, []
+        self._some.clear()
+        if frames:
+            await self._client._send_command(b"".join(frames))  # noqa: SLF001
+            await self._client._flush_pending()  # noqa: SLF001
 
 
 def _as_service_error(data: bytes) -> ServiceError:

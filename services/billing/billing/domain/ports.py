@@ -48,7 +48,7 @@ class Ledger(Protocol):
 class Writer(Protocol):
     """The group-commit writer."""
 
-    async def submit(self, operation: Operation) -> Any:
+    def submit(self, operation: Operation) -> Awaitable[Any]:
         """The operation's committed decision, or its ServiceError."""
         ...
 

@@ -1,6 +1,7 @@
 """Grant, close and expire leases."""
 
 import logging
+from collections.abc import Awaitable
 from datetime import datetime, timedelta
 
 from billing.domain.leases import (
@@ -25,17 +26,15 @@ class Leases:
         self._writer = writer
         self._ttl_s = ttl_s
 
-    async def request_lease(self, request: LeaseRequest) -> LeaseGrant:
+    def request_lease(self, request: LeaseRequest) -> Awaitable[LeaseGrant]:
         """Grant what fits; LeaseExpiredError, StaleSequenceError, ConflictError, InvalidRequestError."""
         check_lease_request(request)
-        grant: LeaseGrant = await self._writer.submit(RequestLease(request, self._ttl_s))
-        return grant
+        return self._writer.submit(RequestLease(request, self._ttl_s))
 
-    async def close_lease(self, request: LeaseClose) -> LeaseClosed:
+    def close_lease(self, request: LeaseClose) -> Awaitable[LeaseClosed]:
         """Take back what is not spent; LeaseExpiredError, StaleSequenceError, InvalidRequestError."""
         check_lease_close(request)
-        closed: LeaseClosed = await self._writer.submit(CloseLease(request, self._ttl_s))
-        return closed
+        return self._writer.submit(CloseLease(request, self._ttl_s))
 
 
 class LeaseSweeper:

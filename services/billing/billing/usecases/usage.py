@@ -1,5 +1,6 @@
 """Charge usage and show it."""
 
+import asyncio
 import logging
 from collections.abc import Iterable
 
@@ -12,8 +13,8 @@ from common.contracts.errors import InvalidRequestError, NotFoundError, ServiceE
 from common.contracts.usage import UsageBatch, UsageRecord
 
 _LOG = logging.getLogger(__name__)
-CHUNK = 512
-"""Records of one operation: what fills a batch of the writer."""
+CHUNK = 128
+"""Records of one operation: what a call to the ledger may have to wait for."""
 
 
 class UsageCharger:
@@ -39,8 +40,8 @@ class UsageCharger:
                     bad.append((record, error))
                 else:
                     good.append(checked)
-        for start in range(0, len(good), CHUNK):
-            await self._charge(tuple(good[start : start + CHUNK]))
+        chunks = [tuple(good[start : start + CHUNK]) for start in range(0, len(good), CHUNK)]
+        await asyncio.gather(*map(self._charge, chunks))
         for record, refusal in bad:
             await self._bury(record, refusal)
 

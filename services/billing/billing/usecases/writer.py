@@ -6,6 +6,7 @@ hot account is the cheapest case instead of the dearest. Several processes are c
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +44,10 @@ class LedgerWriter:
         self._on_commit = on_commit
         self._queue_limit = queue_limit
         self._patience_s = patience_s
-        self._queue: asyncio.Queue[_Pending | None] = asyncio.Queue()
+        self._calls: deque[_Pending] = deque()
+        self._bulk: deque[_Pending] = deque()
+        self._some = asyncio.Event()
+        self._stopping = False
         self._waiting = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -55,48 +59,57 @@ class LedgerWriter:
         """Finish the batch under way and refuse what waits."""
         if self._task is None:
             return
-        self._queue.put_nowait(None)
+        self._stopping = True
+        self._some.set()
         await self._task
-        while not self._queue.empty():
-            pending = self._queue.get_nowait()
-            if pending is not None:
-                pending.refuse(UnavailableError("Billing is stopping."))
+        for pending in (*self._calls, *self._bulk):
+            pending.refuse(UnavailableError("Billing is stopping."))
 
-    async def submit(self, operation: Operation) -> Any:
-        """The operation's decision, committed; or its ServiceError, nothing changed.
+    def submit(self, operation: Operation) -> asyncio.Future[Any]:
+        """The operation's decision, once it is committed; or its ServiceError, nothing changed.
 
         UnavailableError: the queue is full (nothing was done), or the database is away (the outcome is
-        unknown: repeat with the same ids).
+        unknown: repeat with the same ids). Cancelled while it waits, it is not carried out.
         """
-        if self._waiting >= self._queue_limit:
-            raise UnavailableError("Too much waits for the ledger.", retry_after_s=1)
         pending = _Pending(operation, asyncio.get_running_loop().create_future())
-        self._waiting += operation.size
-        self._queue.put_nowait(pending)
-        return await pending.future
+        if self._waiting >= self._queue_limit:
+            pending.refuse(UnavailableError("Too much waits for the ledger.", retry_after_s=1))
+            return pending.future
+        self._waiting += pending.size
+        lane = self._calls if pending.size == 1 else self._bulk
+        lane.append(pending)
+        self._some.set()
+        return pending.future
 
     async def _run(self) -> None:
         while True:
-            batch, stopping = await self._take()
-            live = [pending for pending in batch if not pending.future.done()]
+            await self._some.wait()
+            if self._stopping:
+                return
+            live = [pending for pending in self._take() if not pending.future.done()]
+            if not (self._calls or self._bulk):
+                self._some.clear()
             if live:
                 await self._carry_out(live)
-            if stopping:
-                return
 
-    async def _take(self) -> tuple[list["_Pending"], bool]:
-        """What waits, at least one and about BATCH at most, and whether None told to stop."""
+    def _take(self) -> list["_Pending"]:
+        """What waits, BATCH at most: calls first, then of the bulk what the room and their patience allow.
+
+        Somebody waits for each call, nobody for bulk. So calls never queue behind more bulk than one
+        operation, and there is always one.
+        """
         batch: list[_Pending] = []
         size = 0
-        pending = await self._queue.get()
-        while pending is not None:
-            batch.append(pending)
-            size += pending.size
-            if size >= BATCH or self._queue.empty():
-                break
-            pending = self._queue.get_nowait()
-        self._waiting -= size
-        return batch, pending is None
+        while self._calls and size < BATCH:
+            batch.append(self._calls.popleft())
+            size += 1
+        bulk_until = BATCH if not batch else 1
+        bulk = 0
+        while self._bulk and bulk < bulk_until:
+            batch.append(self._bulk.popleft())
+            bulk += batch[-1].size
+        self._waiting -= size + bulk
+        return batch
 
     async def _carry_out(self, batch: list["_Pending"]) -> None:
         try:

@@ -124,16 +124,32 @@ async def test_a_caller_that_left_costs_no_work_and_harms_nobody() -> None:
     ledger = FakeLedger()
     ledger.gate.clear()
     async with writing(ledger) as writer:
-        first = asyncio.create_task(writer.submit(Named("first")))
-        await asyncio.sleep(0)  # reason: lets the task begin
-        gone = asyncio.create_task(writer.submit(Named("gone")))
-        last = asyncio.create_task(writer.submit(Named("last")))
-        await asyncio.sleep(0)  # reason: lets the task begin
+        first = writer.submit(Named("first"))
+        await asyncio.sleep(0)  # reason: lets the writer begin
+        gone = writer.submit(Named("gone"))
+        last = writer.submit(Named("last"))
         gone.cancel()
-        await asyncio.sleep(0)  # reason: lets the task begin
         ledger.gate.set()
         assert list(await asyncio.gather(first, last)) == ["first", "last"]
     assert ledger.committed == ["first", "last"]
+
+
+async def test_a_call_waits_for_one_piece_of_bulk_at_most_and_bulk_for_no_more_than_a_batch() -> None:
+    ledger = FakeLedger()
+    ledger.gate.clear()
+    async with writing(ledger) as writer:
+        work = [writer.submit(Named("first"))]
+        await asyncio.sleep(0)  # reason: lets the writer begin
+        work += [writer.submit(Named(f"bulk-{number}", 128)) for number in range(6)]
+        work += [writer.submit(Named("call-1")), writer.submit(Named("call-2"))]
+        ledger.gate.set()
+        await asyncio.gather(*work)
+    assert ledger.batches == [
+        ["first"],
+        ["call-1", "call-2", "bulk-0"],
+        ["bulk-1", "bulk-2", "bulk-3", "bulk-4"],
+        ["bulk-5"],
+    ]
 
 
 async def test_a_full_queue_refuses_at_once() -> None:
