@@ -127,7 +127,7 @@ def _name_of(node: ast.AST) -> str:
         return node.arg or ""
     if isinstance(node, ast.BinOp):
         return ast.unparse(node.left)
-    return getattr(node, "name", "")
+    return getattr(node, "name", None) or ""  # a handler without `as` has None
 
 
 def settings_docs(source: Source) -> Iterator[str]:

@@ -10,9 +10,9 @@ Outcome = Literal["ok", "client_gone", "upstream_gone", "upstream_error", "quota
 class PriceTerms(msgspec.Struct, frozen=True):
     """Where a frozen price came from, when that is not simply the model's own base price x the group's rate.
 
-    `model` is the name that the price is kept under (a dated name may be priced by its stem); `tier_above` the
-    prompt size that the tier begins above, 0 for the base prices; `multipliers` maps each that matched to its
-    millionths. The record's `rate_micro` is `group_rate_micro` and all of them multiplied, rounded once.
+    `model` is the name that the price is kept under (a dated name may be priced by its stem); `tier_above`
+    the prompt size that the tier begins above, 0 for the base prices; `multipliers` maps each that matched to
+    its millionths. The record's `rate_micro` is `group_rate_micro` and all of them multiplied, rounded once.
     """
 
     model: str
@@ -28,9 +28,10 @@ class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
     the client and may repeat. `quantities` maps units of contracts.prices to counts, `unit_pico` is the
     frozen price of each, `rate_micro` the final multiplier; `cost_nano` is their product, rounded once,
     half to even. `terms` is None for a model's own base price at the group's rate. `estimated`: the upstream
-    sent no usage and the counts are ours. `partial`: the answer was cut before its end. Times are Unix milliseconds and milliseconds. No prompt, no answer, no key.
-    `app` is the OAuth client it was done through, empty for an API key. `upstream_cost_nano` is what the
-    channel's upstream takes for it by the channel's cost terms, None when those are not known.
+    sent no usage and the counts are ours. `partial`: the answer was cut before its end. Times are Unix
+    milliseconds and milliseconds. No prompt, no answer, no key. `app` is the OAuth client it was done
+    through, empty for an API key. `upstream_cost_nano` is what the channel's upstream takes for it by the
+    channel's cost terms, None when those are not known.
     """
 
     id: str
