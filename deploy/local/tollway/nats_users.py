@@ -34,12 +34,19 @@ def _service(name: str, *, publishes: Subjects = (), hears: Subjects = ()) -> Na
 NATS_USERS = {
     "gateway": _service(
         "gateway",
-        publishes=("identity.>", "gateway.groups.changed"),
+        publishes=("identity.>", "gateway.groups.changed", "dlq.>"),
         hears=("identity.>", "gateway.groups.changed"),
     ),
     "billing": _service(
         "billing",
-        publishes=("usage.recorded.v1.*", "billing.>", "dlq.>", "$KV.PRICES.>", "rpc.gateway.user.lookup.v1"),
+        publishes=(
+            "usage.recorded.v1.*",
+            "billing.>",
+            "dlq.>",
+            "$KV.PRICES.>",
+            "$KV.PLANS.>",
+            "rpc.gateway.user.lookup.v1",
+        ),
     ),
     "chat-relay": _service(
         "chat-relay",

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any, ClassVar
 
@@ -15,6 +16,14 @@ ACCOUNT = "0193a3a0-0000-7000-8000-000000000001"
 USER = {"id": "u", "account": ACCOUNT, "email": "ada@example.com", "role": "user", "group": "default"}
 KEYS = [{"id": f"k{number}", "user": "u", "name": f"key {number}", "prefix": "sk-abc"} for number in range(2)]
 
+PLANS = [
+    {
+        "name": "vip", "rank": 1, "group": "vip", "models": None,
+        "rules": [{"amount": "20", "gives": "1 month", "within": None}],
+        "allowance": {"amount": "0.5", "period": "day", "time_zone": "UTC"},
+    }
+]  # fmt: skip
+
 
 class Gateway(BaseHTTPRequestHandler):
     """Knows one user, and the key `right`."""
@@ -22,7 +31,16 @@ class Gateway(BaseHTTPRequestHandler):
     answers: ClassVar[dict[str, Any]] = {
         "/api/users": {"data": [USER], "next": None},
         "/api/keys": {"data": KEYS, "next": None},
-        "/api/billing/wallet": {"account": ACCOUNT, "balance": "9.9987", "held": "0", "currency": "USD"},
+        "/api/billing/wallet": {
+            "account": ACCOUNT,
+            "balance": "9.9987",
+            "held": "0",
+            "free": "0.5",
+            "paid": "9.4987",
+            "currency": "USD",
+        },
+        "/api/billing/membership": {"account": ACCOUNT, "plan": "vip", "since": None, "until": "2026-02-15"},
+        "/api/billing/plans": {"data": PLANS, "version": 3, "next": None},
         "/api/billing/audit": {
             "ok": False,
             "checks": [{"name": "sums", "ok": False, "detail": "1 nano off"}],
@@ -36,7 +54,7 @@ class Gateway(BaseHTTPRequestHandler):
         else:
             self._send(200, self.answers[self.path.partition("?")[0]])
 
-    do_GET = do_POST = _answer  # noqa: N815  names that http.server calls
+    do_GET = do_POST = do_PUT = _answer  # noqa: N815  names that http.server calls
 
     def _send(self, status: int, body: object) -> None:
         data = json.dumps(body).encode()
@@ -66,8 +84,31 @@ def tollway(url: str, *arguments: str, key: str = "right") -> Result:
 def test_json_is_all_there_is_on_standard_output(url: str) -> None:
     shown = tollway(url, "wallet", "show", "ADA@example.com", "--json")
     assert shown.exit_code == 0
-    wallet = {"account": ACCOUNT, "balance": "9.9987", "held": "0", "currency": "USD"}
+    wallet = Gateway.answers["/api/billing/wallet"]
     assert json.loads(shown.stdout) == {"email": "ada@example.com", **wallet}
+
+
+def test_a_member_is_shown_with_what_is_free(url: str) -> None:
+    shown = tollway(url, "memberships", "show", "ada@example.com", "--json")
+    member = json.loads(shown.stdout)
+    assert (member["plan"], member["until"], member["free"], member["paid"]) == (
+        "vip", "2026-02-15", "0.5", "9.4987",
+    )  # fmt: skip
+
+
+def test_plans_are_listed_and_put_in_force_from_a_file(url: str, tmp_path: Path) -> None:
+    listed = tollway(url, "plans", "list")
+    assert "20 in 1 month: 1 month" in listed.stdout
+    assert json.loads(tollway(url, "plans", "list", "--json").stdout) == PLANS
+    file = tmp_path / "plans.toml"
+    file.write_text('[[plans]]\nname = "vip"\nrules = [{amount = "20", gives = "1 month"}]\n')
+    assert tollway(url, "plans", "set", str(file)).stdout == "version 3: 1 plans\n"
+    file.write_text('[[plans]]\nname = "vip"\nprice = "20"\n')
+    failed = tollway(url, "plans", "set", str(file))
+    assert failed.exit_code == 1
+    assert failed.stderr.startswith(f"error: {file}:3: ")
+    file.write_text("")
+    assert tollway(url, "plans", "set", str(file)).stderr == f"error: {file} has no [[plans]]\n"
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,16 @@
 
 import hmac
 import secrets
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
 
+from common.contracts.bootstrap import PlanSpec
 from common.contracts.principals import Budget, BudgetPeriod, Limits
+from common.kit.money import MAX_NANO
 from gateway.domain.addresses import Network, parse_networks
+from gateway.domain.plans import intersect_models
 
 PREFIX_LENGTH = 10
 MIN_SECRET_LENGTH = 16
@@ -23,6 +27,9 @@ class KeyFacts(msgspec.Struct, frozen=True):
 
     `networks` None means any address. `expires_at_s` is Unix seconds. `restricted`: the key was given away
     with less than its owner's power (budget, models, addresses, expiry) and may not make other keys.
+
+    `models` is the key's own list and `plan_models` the plan's. With `plan_until_s` (Unix seconds) group,
+    rate and plan_models are a membership's, which ends then; `lapsed` is what the key stands for afterwards.
     """
 
     key: str
@@ -35,6 +42,23 @@ class KeyFacts(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     networks: tuple[Network, ...] | None = None
     expires_at_s: float | None = None
+    plan_models: tuple[str, ...] | None = None
+    plan_until_s: float | None = None
+    lapsed: "KeyFacts | None" = None
+
+    @property
+    def allowed_models(self) -> tuple[str, ...] | None:
+        """What may be called: what both lists cover."""
+        return intersect_models(self.models, self.plan_models)
+
+    def under(self, plan: PlanSpec | None, rates: Mapping[str, int]) -> "KeyFacts":
+        """With the plan's models, and its group where there is one of that name in `rates`."""
+        if plan is None:
+            return self
+        facts = msgspec.structs.replace(self, plan_models=plan.models)
+        if plan.group is None or plan.group not in rates:
+            return facts
+        return msgspec.structs.replace(facts, group=plan.group, rate_micro=rates[plan.group])
 
     @property
     def is_admin(self) -> bool:
@@ -69,14 +93,27 @@ class Key(msgspec.Struct, frozen=True):
     expires_at: datetime | None = None
     budget_nano: int | None = None
     budget_period: BudgetPeriod = "total"
+    budget_timezone: str = "UTC"
+    budget_alert_percent: int | None = None
+    max_charge_nano: int | None = None
     created_at: datetime | None = None
     revoked_at: datetime | None = None
 
     @property
     def limits(self) -> Limits:
         """As they travel in the principal."""
-        budget = None if self.budget_nano is None else Budget(self.budget_nano, self.budget_period)
-        return Limits(self.rpm, self.tpm, self.concurrency, budget)
+        return Limits(self.rpm, self.tpm, self.concurrency, self._budget())
+
+    def _budget(self) -> Budget | None:
+        if self.budget_nano is None and self.max_charge_nano is None:
+            return None
+        return Budget(
+            MAX_NANO if self.budget_nano is None else self.budget_nano,
+            self.budget_period,
+            self.budget_timezone,
+            self.budget_alert_percent,
+            self.max_charge_nano,
+        )
 
     def networks(self) -> tuple[Network, ...] | None:
         """The addresses it may be used from, None when any; ValueError when one cannot be read."""

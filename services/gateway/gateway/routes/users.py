@@ -5,13 +5,16 @@ from uuid import UUID
 
 from litestar import Controller, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipValidation
 
 from common.contracts.errors import NotFoundError
 from gateway.domain.keys import NIL_ID, KeyFacts
+from gateway.domain.plans import Plans
 from gateway.domain.ports import Identity, Passwords
 from gateway.routes.callers import Caller, require_admin
 from gateway.routes.wire import Me, Page, UserCreate, UserPatch, UserView, page, user_view
+from gateway.usecases.memberships import read_plan
+from gateway.usecases.sessions import Clock
 from gateway.usecases.users import create_user, get_user, list_users, search_users, update_user
 
 PageLimit = Annotated[int, QueryParameter(ge=1, le=500)]
@@ -78,12 +81,20 @@ class UserController(Controller):
 
 
 @get("/api/me")
-async def get_me(caller: Caller, identity: NamedDependency[Identity]) -> Me:
-    """The caller's own ids, role and scopes."""
+async def get_me(
+    caller: Caller,
+    identity: NamedDependency[Identity],
+    plans: NamedDependency[SkipValidation[Plans]],
+    clock: NamedDependency[SkipValidation[Clock]],
+) -> Me:
+    """The caller's own ids, role, scopes and plan."""
     if caller.user == NIL_ID:
         return Me(NIL_ID, NIL_ID, NIL_ID, None, "admin", caller.group, caller.scopes)
     user = await get_user(identity, caller.user)
-    return Me(user.id, user.account, caller.key, user.email, user.role, user.group, caller.scopes)
+    plan, until = await read_plan(identity, plans, user.account, clock())
+    return Me(
+        user.id, user.account, caller.key, user.email, user.role, user.group, caller.scopes, plan, until
+    )
 
 
 def _check_visible(caller: KeyFacts, user_id: UUID) -> None:

@@ -82,6 +82,9 @@ class KeyView(msgspec.Struct):
     expires_at: datetime | None
     budget_usd: str | None
     budget_period: BudgetPeriod
+    budget_timezone: str
+    budget_alert_percent: int | None
+    max_charge_usd: str | None
     created_at: datetime | None
     revoked_at: datetime | None
 
@@ -108,6 +111,9 @@ class KeyCreate(msgspec.Struct, forbid_unknown_fields=True):
     expires_at: Moment | None = None
     budget_usd: str | None = None
     budget_period: BudgetPeriod = "total"
+    budget_timezone: str = "UTC"
+    budget_alert_percent: int | None = None
+    max_charge_usd: str | None = None
 
     def to_domain(self) -> NewKey:
         """The same for the use-case; raises InvalidRequestError on a bad amount."""
@@ -121,8 +127,11 @@ class KeyCreate(msgspec.Struct, forbid_unknown_fields=True):
             models=self.models,
             ips=self.ips,
             expires_at=self.expires_at,
-            budget_nano=_budget(self.budget_usd),
+            budget_nano=_nano("budget_usd", self.budget_usd),
             budget_period=self.budget_period,
+            budget_timezone=self.budget_timezone,
+            budget_alert_percent=self.budget_alert_percent,
+            max_charge_nano=_nano("max_charge_usd", self.max_charge_usd),
         )
 
 
@@ -138,13 +147,17 @@ class KeyPatch(msgspec.Struct, forbid_unknown_fields=True):
     expires_at: Moment | Unset | None = msgspec.UNSET
     budget_usd: str | Unset | None = msgspec.UNSET
     budget_period: BudgetPeriod | Unset = msgspec.UNSET
+    budget_timezone: str | Unset = msgspec.UNSET
+    budget_alert_percent: int | Unset | None = msgspec.UNSET
+    max_charge_usd: str | Unset | None = msgspec.UNSET
 
     def to_changes(self) -> dict[str, Any]:
         """The named fields of the domain's Key; raises InvalidRequestError on a bad amount."""
         fields = msgspec.structs.asdict(self)
         changes = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
-        if "budget_usd" in changes:
-            changes["budget_nano"] = _budget(changes.pop("budget_usd"))
+        for name, amount in (("budget_usd", "budget_nano"), ("max_charge_usd", "max_charge_nano")):
+            if name in changes:
+                changes[amount] = _nano(name, changes.pop(name))
         return changes
 
 
@@ -174,7 +187,11 @@ class GroupPut(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Me(msgspec.Struct):
-    """Who the caller is. `email` is null for the operator's key, which is nobody's."""
+    """Who the caller is. `email` is null for the operator's key, which is nobody's.
+
+    `plan` is what the account is a member of, until `plan_until`, or what everybody has, without an end; null
+    when there are no plans.
+    """
 
     user: str
     account: str
@@ -183,6 +200,8 @@ class Me(msgspec.Struct):
     role: Role
     group: str
     scopes: tuple[str, ...]
+    plan: str | None = None
+    plan_until: datetime | None = None
 
 
 def user_view(user: User) -> UserView:
@@ -212,13 +231,17 @@ def page(items: list[T], limit: int, last_id: str | None) -> Page[T]:
 
 def _key_fields(key: Key) -> dict[str, Any]:
     fields = msgspec.structs.asdict(key)
-    budget_nano = fields.pop("budget_nano")
     del fields["hash"]
-    return fields | {"budget_usd": None if budget_nano is None else format_usd(budget_nano)}
+    budget_nano, max_charge_nano = fields.pop("budget_nano"), fields.pop("max_charge_nano")
+    return fields | {"budget_usd": _usd(budget_nano), "max_charge_usd": _usd(max_charge_nano)}
 
 
-def _budget(text: str | None) -> int | None:
+def _usd(amount_nano: int | None) -> str | None:
+    return None if amount_nano is None else format_usd(amount_nano)
+
+
+def _nano(param: str, text: str | None) -> int | None:
     try:
         return None if text is None else parse_usd(text)
     except ValueError as error:
-        raise InvalidRequestError(f"budget_usd: {error}.", param="budget_usd") from None
+        raise InvalidRequestError(f"{param}: {error}.", param=param) from None

@@ -51,6 +51,8 @@ class Authenticator:
             raise InvalidKeyError(_INVALID)
         if facts.expires_at_s is not None and facts.expires_at_s <= self._now():
             raise InvalidKeyError("This API key has expired.")
+        if facts.plan_until_s is not None and facts.plan_until_s <= self._now():
+            return facts.lapsed or facts
         return facts
 
     async def _find(self, digest: bytes) -> KeyFacts | None:

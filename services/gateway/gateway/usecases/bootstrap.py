@@ -48,6 +48,9 @@ async def apply_bootstrap(applier: Applier, bootstrap: Bootstrap) -> None:
     """Raises BootstrapError naming the user or key that cannot be applied; what came before it is applied."""
     async with applier.identity.transaction() as work:
         changed = [await work.groups.put(group) for group in _groups(bootstrap)]
+        for plan in bootstrap.plans:
+            if plan.group is not None and await work.groups.get(plan.group) is None:
+                raise BootstrapError(f"plan {plan.name}: there is no group `{plan.group}`")
     if any(changed):
         await applier.notices.groups_changed()
     for spec in bootstrap.users:
@@ -115,8 +118,9 @@ async def _update_key(
             f"user {user.email}, key `{known.name}`: it has another secret; give a new key a new name"
         )
     names = ["rpm", "tpm", "concurrency", "models", "ips", "expires_at", "budget_nano"]
+    names += ["budget_alert_percent", "max_charge_nano"]
     if declared.budget_nano is not None:
-        names.append("budget_period")
+        names += ["budget_period", "budget_timezone"]
     fields = {name: getattr(declared, name) for name in names}
     # A limit the file does not name may have been set by other means, and stays.
     changed = msgspec.structs.replace(
@@ -155,6 +159,9 @@ def _new_key(spec: KeySpec) -> NewKey:
         expires_at=_moment(spec.expires_at),
         budget_nano=None if spec.budget_usd is None else parse_usd(spec.budget_usd),
         budget_period=spec.budget_period,
+        budget_timezone=spec.budget_timezone,
+        budget_alert_percent=spec.budget_alert_percent,
+        max_charge_nano=None if spec.max_charge_usd is None else parse_usd(spec.max_charge_usd),
     )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -112,7 +112,7 @@ async def test_a_changed_group_rate_reaches_the_principal_on_a_second_replica(su
 
 
 async def test_an_expired_key_is_refused_and_can_be_given_more_time(suite: Any) -> None:
-    past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+    past = (suite.clock.now() - timedelta(seconds=1)).isoformat()
     key = await suite.key(expires_at=past)
     refused = await suite.admin.get(MODELS, headers=key["headers"])
     assert refused.status_code == 401
@@ -135,6 +135,22 @@ async def test_the_principal_carries_what_the_key_may_do(suite: Any) -> None:
     assert (principal.limits.rpm, principal.limits.tpm, principal.limits.concurrency) == (100, 2000, 9)
     assert (principal.limits.budget.limit_nano, principal.limits.budget.period) == (12_500_000_000, "month")
     assert principal.request_id == answer.headers["x-request-id"]
+
+
+async def test_a_budget_travels_with_its_clock_its_alert_and_what_may_be_spent_at_once(suite: Any) -> None:
+    terms = {"budget_timezone": "Europe/Berlin", "budget_alert_percent": 80, "max_charge_usd": "0.5"}
+    key = await suite.key(budget_usd="5", budget_period="day", **terms)
+    shown = (await suite.admin.get("/api/keys", headers=key["headers"])).json()["data"][0]
+    assert terms.items() <= shown.items()
+    await suite.admin.get(MODELS, headers=key["headers"])
+    principal = suite.signer.verify(suite.service.headers()[b"x-tollway-principal"][0])
+    assert principal.limits.budget == Budget(5_000_000_000, "day", "Europe/Berlin", 80, 500_000_000)
+    single = await suite.key(name="single", max_charge_usd="0.25")
+    patched = await suite.admin.patch(f"/api/keys/{single['id']}", json={"budget_timezone": "Asia/Tokyo"})
+    assert patched.json()["budget_timezone"] == "Asia/Tokyo"
+    await suite.admin.get(MODELS, headers=single["headers"])
+    principal = suite.signer.verify(suite.service.headers()[b"x-tollway-principal"][1])
+    assert principal.limits.budget == Budget(2**63 - 1, "total", "Asia/Tokyo", None, 250_000_000)
 
 
 async def test_one_user_neither_sees_nor_touches_the_keys_of_another(suite: Any) -> None:
@@ -195,6 +211,9 @@ async def test_a_key_with_scope_admin_counts_only_while_its_owner_is_an_admin(su
         ({"rpm": -1}, "rpm"),
         ({"budget_usd": "a lot"}, "budget_usd"),
         ({"budget_usd": "-1"}, "budget_usd"),
+        ({"budget_timezone": "Mars/Olympus"}, "budget_timezone"),
+        ({"budget_alert_percent": 101}, "budget_alert_percent"),
+        ({"max_charge_usd": "0"}, "max_charge_usd"),
         ({"ips": ["nowhere"]}, "ips"),
         ({"name": ""}, "name"),
         ({"secret": "short"}, "secret"),

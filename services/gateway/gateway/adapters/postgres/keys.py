@@ -9,13 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.kit.db import Database
 from gateway.adapters.postgres.failures import as_unavailable
+from gateway.domain.groups import DEFAULT
 from gateway.domain.keys import Key, KeyFacts
+from gateway.domain.plans import Plans
 
 _ADD = text(
     "INSERT INTO api_keys (id, user_id, name, hash, prefix, scopes, rpm, tpm, concurrency, models, ips,"
-    " expires_at, budget_nano, budget_period)"
+    " expires_at, budget_nano, budget_period, budget_timezone, budget_alert_percent, max_charge_nano)"
     " VALUES (:id, :user, :name, :hash, :prefix, :scopes, :rpm, :tpm, :concurrency, :models, :ips,"
-    " :expires_at, :budget_nano, :budget_period)"
+    " :expires_at, :budget_nano, :budget_period, :budget_timezone, :budget_alert_percent, :max_charge_nano)"
     " ON CONFLICT DO NOTHING"
 )
 _GET = text("SELECT * FROM api_keys k WHERE k.id = CAST(:id AS uuid)")
@@ -26,7 +28,9 @@ _FIND = text(
 _UPDATE = text(
     "UPDATE api_keys SET name = :name, scopes = :scopes, rpm = :rpm, tpm = :tpm, concurrency = :concurrency,"
     " models = :models, ips = :ips, expires_at = :expires_at, budget_nano = :budget_nano,"
-    " budget_period = :budget_period, revoked_at = :revoked_at WHERE id = :id"
+    " budget_period = :budget_period, budget_timezone = :budget_timezone,"
+    " budget_alert_percent = :budget_alert_percent, max_charge_nano = :max_charge_nano,"
+    " revoked_at = :revoked_at WHERE id = :id"
 )
 _LIST = text(
     "SELECT * FROM api_keys k"
@@ -35,10 +39,12 @@ _LIST = text(
     " ORDER BY k.id LIMIT :limit"
 )
 _FACTS = text(
-    "SELECT k.*, u.account, u.role, u.group_name, g.rate_micro FROM api_keys k"
+    "SELECT k.*, u.account, u.role, u.group_name, g.rate_micro, m.plan, m.until FROM api_keys k"
     " JOIN users u ON u.id = k.user_id JOIN groups g ON g.name = u.group_name"
+    " LEFT JOIN memberships m ON m.account = u.account"
     " WHERE k.hash = :hash AND k.revoked_at IS NULL AND u.enabled"
 )
+_RATES = text("SELECT name, rate_micro FROM groups WHERE name = ANY(:names)")
 
 
 class PostgresKeys:
@@ -72,33 +78,53 @@ class PostgresKeys:
 
 
 class PostgresKeyFinder:
-    """See the KeyFinder port; one indexed query on its own connection."""
+    """See the KeyFinder port; one indexed query on its own connection, and one more for groups of plans."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, plans: Plans) -> None:
         self._database = database
+        self._plans = plans
 
     async def find_key(self, digest: bytes) -> KeyFacts | None:
-        """The facts; the scope `admin` counts only while the owner is an admin."""
+        """The facts; the scope `admin` counts only while the owner is an admin.
+
+        Plans are for people in the group `default`: who was put into another keeps it and all that it gives.
+        """
         try:
             async with self._database.transaction() as connection:
                 row = (await connection.execute(_FACTS, {"hash": digest})).one_or_none()
+                rates: dict[str, int] = {}
+                if self._plans.groups and row is not None and row.group_name == DEFAULT:
+                    found = await connection.execute(_RATES, {"names": self._plans.groups})
+                    rates = {name: rate_micro for name, rate_micro in found}  # noqa: C416  as mypy sees rows
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             raise as_unavailable(error) from error
         if row is None:
             return None
-        key = _key(row)
-        return KeyFacts(
-            key=key.id,
-            user=key.user,
-            account=str(row.account),
-            group=row.group_name,
-            rate_micro=row.rate_micro,
-            scopes=tuple(scope for scope in key.scopes if scope != "admin" or row.role == "admin"),
-            models=key.models,
-            limits=key.limits,
-            networks=key.networks(),
-            expires_at_s=None if key.expires_at is None else key.expires_at.timestamp(),
-        )
+        facts = _facts(row)
+        if row.group_name != DEFAULT:
+            return facts
+        everybody = facts.under(self._plans.base, rates)
+        plan = None if row.until is None else self._plans.named(row.plan)
+        if plan is None:
+            return everybody
+        member = facts.under(plan, rates)
+        return msgspec.structs.replace(member, plan_until_s=row.until.timestamp(), lapsed=everybody)
+
+
+def _facts(row: Row[Any]) -> KeyFacts:
+    key = _key(row)
+    return KeyFacts(
+        key=key.id,
+        user=key.user,
+        account=str(row.account),
+        group=row.group_name,
+        rate_micro=row.rate_micro,
+        scopes=tuple(scope for scope in key.scopes if scope != "admin" or row.role == "admin"),
+        models=key.models,
+        limits=key.limits,
+        networks=key.networks(),
+        expires_at_s=None if key.expires_at is None else key.expires_at.timestamp(),
+    )
 
 
 def _values(key: Key) -> dict[str, object]:
@@ -124,6 +150,9 @@ def _key(row: Row[Any]) -> Key:
         expires_at=row.expires_at,
         budget_nano=row.budget_nano,
         budget_period=row.budget_period,
+        budget_timezone=row.budget_timezone,
+        budget_alert_percent=row.budget_alert_percent,
+        max_charge_nano=row.max_charge_nano,
         created_at=row.created_at,
         revoked_at=row.revoked_at,
     )

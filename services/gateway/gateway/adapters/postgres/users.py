@@ -14,6 +14,7 @@ _ADD = text(
 )
 _GET = text("SELECT * FROM users WHERE id = CAST(:id AS uuid)")
 _LOCK = text("SELECT * FROM users WHERE id = CAST(:id AS uuid) FOR UPDATE")
+_FIND_ACCOUNT = text("SELECT * FROM users WHERE account = CAST(:account AS uuid)")
 _FIND = text("SELECT * FROM users WHERE lower(email) = lower(:email)")
 _UPDATE = text(
     "UPDATE users SET role = :role, group_name = :group, password_hash = :password_hash, enabled = :enabled"
@@ -42,6 +43,10 @@ class PostgresUsers:
     async def find(self, email: str) -> User | None:
         """By address, any case."""
         return _one(await self._connection.execute(_FIND, {"email": email}))
+
+    async def find_account(self, account: str) -> User | None:
+        """By account."""
+        return _one(await self._connection.execute(_FIND_ACCOUNT, {"account": account}))
 
     async def lock(self, user: str) -> User | None:
         """By id; the row stays locked until the transaction ends."""
