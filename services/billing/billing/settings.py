@@ -19,10 +19,16 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     """Fill the price book from the packaged list price data when that changed."""
     pool_size: int = 8
     """Connections to PostgreSQL."""
+    invoice_seller: str = "Tollway"
+    """Who sells, on invoices: the name, then lines of the address, tax id and so on, with `|` between them."""
+    invoice_series: str = "INV"
+    """What invoice numbers begin with; each series counts from 1 without a gap."""
+    invoice_font: str = ""
+    """A TrueType file that all text of an invoice is set in and that is embedded; empty: standard fonts."""
     seal_interval_s: float = 5
     """How often what was posted is appended to the hash chain."""
     retention_months: int = 0
-    """Closed months older than this many are detached from the ledger's tables; 0 keeps all, 1 is refused."""
+    """Closed months older than this many are detached from the ledger's tables; 0 keeps all, 2 is the least."""
     stripe_api_key: str = ""
     """Secret key of the Stripe account; empty switches payments by Stripe off."""
     stripe_webhook_secrets: str = ""
@@ -55,6 +61,8 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
             raise SettingsError(f"TOLLWAY_SECRET_KEY has fewer than {_MIN_SECRET_BYTES} bytes")
         if self.events_days < 1:
             raise SettingsError("TOLLWAY_EVENTS_DAYS is at least 1")
+        if self.retention_months < 0 or self.retention_months == 1:
+            raise SettingsError("TOLLWAY_RETENTION_MONTHS is 0 (keep all) or 2 and more")
         if self.code_pepper and len(self.code_pepper) < _MIN_PEPPER:
             raise SettingsError(f"TOLLWAY_CODE_PEPPER has fewer than {_MIN_PEPPER} characters")
 

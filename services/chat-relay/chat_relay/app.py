@@ -145,6 +145,7 @@ def _bootstrap_channels(path: str) -> list[Channel]:
     if not path:
         return []
     try:
-        return channels_from(load_bootstrap(Path(path), secrets_of=("channels",)).channels)
+        bootstrap = load_bootstrap(Path(path), secrets_of=("channels",))
+        return channels_from(bootstrap.channels, bootstrap.costs)
     except InvalidRequestError as error:
         raise BootstrapError(f"{path}: {error.message}") from None

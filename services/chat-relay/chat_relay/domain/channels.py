@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from chat_relay.domain.costs import CostTerms, ModelCost
 from common.contracts.errors import ConflictError, InvalidRequestError, NotFoundError
 
 SUPPORTED_KINDS = ("openai",)
@@ -22,6 +23,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """One upstream account. `models` are public names, `model_map` renames them for the upstream.
 
     A higher `priority` is tried first; `weight` shares requests among equals; `api_keys` are used in turn.
+    What the upstream takes: `costs` by model, else `cost_rate_micro` millionths of the list price.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ("default",)
     enabled: bool = True
     api_keys: tuple[str, ...] = ()
+    cost_rate_micro: int | None = None
+    costs: tuple[ModelCost, ...] = ()
 
 
 class ChannelExistsError(ConflictError):
@@ -67,6 +71,8 @@ def check_channel(channel: Channel) -> Channel:
         raise InvalidRequestError(f"Channel '{channel.name}' serves no models.", param="models")
     if not 0 <= channel.weight <= 1_000_000:
         raise InvalidRequestError("A weight is between 0 and 1,000,000.", param="weight")
+    if len({cost.model for cost in channel.costs}) < len(channel.costs):
+        raise InvalidRequestError(f"Channel '{channel.name}': a model has two costs.", param="costs")
     if any(not key.isascii() or not key.isprintable() for key in channel.api_keys):
         raise InvalidRequestError("An API key is printable ASCII.", param="api_key")
     return channel
@@ -75,12 +81,13 @@ def check_channel(channel: Channel) -> Channel:
 class Target:
     """A channel as requests use it: keys in turn, its address without a trailing slash."""
 
-    __slots__ = ("_turn", "base_url", "channel", "name")
+    __slots__ = ("_turn", "base_url", "channel", "costs", "name")
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.name = channel.name
         self.base_url = channel.base_url.rstrip("/")
+        self.costs = CostTerms(channel.cost_rate_micro, channel.costs)
         self._turn = 0
 
     def next_key(self) -> str:

@@ -10,8 +10,11 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from chat_relay.domain.channels import Channel
+from chat_relay.domain.costs import cost_from_spec, rate_from_text, spec_fields
 from chat_relay.usecases.channels import Channels
+from common.contracts.bootstrap import UnitPricesSpec
 from common.contracts.errors import ForbiddenError, InvalidKeyError
+from common.kit.money import format_rate
 from common.kit.principal import PRINCIPAL_HEADER, PrincipalSigner
 
 PageLimit = Annotated[int, QueryParameter(ge=1, le=500)]
@@ -20,8 +23,17 @@ _MIN_SHOWN_KEY = 12
 _HEADER = PRINCIPAL_HEADER.decode()
 
 
+class ModelCostSpec(UnitPricesSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the upstream takes for a model, which may end with `*`."""
+
+    model: str
+
+
 class ChannelCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A new channel; `api_key` is one key or a list."""
+    """A new channel; `api_key` is one key or a list.
+
+    `cost_rate` is what the upstream takes of the list price; `costs` are its own prices, which win.
+    """
 
     name: str
     kind: str
@@ -33,6 +45,8 @@ class ChannelCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight: int = 1
     groups: tuple[str, ...] = ("default",)
     enabled: bool = True
+    cost_rate: str | None = None
+    costs: tuple[ModelCostSpec, ...] = ()
 
 
 class ChannelPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -47,6 +61,8 @@ class ChannelPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     weight: int | msgspec.UnsetType = msgspec.UNSET
     groups: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
+    cost_rate: str | msgspec.UnsetType | None = msgspec.UNSET
+    costs: tuple[ModelCostSpec, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ChannelView(msgspec.Struct, frozen=True):
@@ -63,6 +79,8 @@ class ChannelView(msgspec.Struct, frozen=True):
     enabled: bool
     key_count: int
     key_endings: tuple[str, ...]
+    cost_rate: str | None
+    costs: tuple[dict[str, str], ...]
 
 
 class ChannelPage(msgspec.Struct, frozen=True):
@@ -129,6 +147,10 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
     if "api_key" in given:
         keys = given.pop("api_key")
         given["api_keys"] = (keys,) if isinstance(keys, str) else keys
+    if "cost_rate" in given:
+        given["cost_rate_micro"] = rate_from_text(given.pop("cost_rate"))
+    if "costs" in given:
+        given["costs"] = tuple(cost_from_spec(cost.model, cost) for cost in given["costs"])
     return given
 
 
@@ -145,4 +167,6 @@ def _view(channel: Channel) -> ChannelView:
         enabled=channel.enabled,
         key_count=len(channel.api_keys),
         key_endings=tuple(key[-_VISIBLE:] if len(key) >= _MIN_SHOWN_KEY else "" for key in channel.api_keys),
+        cost_rate=None if channel.cost_rate_micro is None else format_rate(channel.cost_rate_micro),
+        costs=tuple(spec_fields(cost) for cost in channel.costs),
     )

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from chat_relay.domain.channels import MEDIA_KINDS, Channel, RoutingTable, check_channel
+from chat_relay.domain.costs import cost_from_spec, rate_from_text
 from chat_relay.domain.ports import ChannelNotices, ChannelStore
-from common.contracts.bootstrap import ChannelSpec
+from common.contracts.bootstrap import ChannelSpec, CostSpec
+from common.contracts.errors import InvalidRequestError
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,12 +61,21 @@ class Channels:
         await self._notices.channels_changed()
 
 
-def channels_from(specs: Iterable[ChannelSpec]) -> list[Channel]:
+def channels_from(specs: Sequence[ChannelSpec], costs: Sequence[CostSpec] = ()) -> list[Channel]:
     """The bootstrap file's channels; kinds of other services are passed over. Raises InvalidRequestError."""
-    return [check_channel(_from_spec(spec)) for spec in specs if spec.kind not in MEDIA_KINDS]
+    names = {spec.name for spec in specs}
+    for cost in costs:
+        if cost.channel not in names:
+            raise InvalidRequestError(f"costs: no channel is named '{cost.channel}'.", param="costs")
+    return [check_channel(_from_spec(spec, costs)) for spec in specs if spec.kind not in MEDIA_KINDS]
 
 
-def _from_spec(spec: ChannelSpec) -> Channel:
+def _from_spec(spec: ChannelSpec, costs: Iterable[CostSpec]) -> Channel:
     fields = msgspec.structs.asdict(spec)
     key = fields.pop("api_key")
-    return Channel(api_keys=(key,) if isinstance(key, str) else tuple(key), **fields)
+    return Channel(
+        api_keys=(key,) if isinstance(key, str) else tuple(key),
+        cost_rate_micro=rate_from_text(fields.pop("cost_rate")),
+        costs=tuple(cost_from_spec(cost.model, cost) for cost in costs if cost.channel == spec.name),
+        **fields,
+    )

@@ -124,6 +124,10 @@ class Exchange:
             estimated=estimated,
             partial=partial,
             terms=quote.terms(request.model, tier),
+            app=principal.app,
+            upstream_cost_nano=target.costs.cost_nano(request.model, quantities, unit_pico)
+            if target and quantities
+            else 0,
         )
         tpm = principal.limits.tpm
         if tpm is not None:

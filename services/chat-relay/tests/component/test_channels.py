@@ -10,6 +10,7 @@ from chat_relay.adapters.vault import KeyVault
 from chat_relay.app import create_app
 from chat_relay.settings import Settings
 from common.kit.bootstrap import BootstrapError
+from common.kit.money import cost_nano
 
 KEY = "sk-live-abcdefghijklmnop"
 
@@ -41,6 +42,38 @@ async def test_a_channel_is_made_changed_and_removed_and_routes_follow_at_once(r
     assert ([view["name"] for view in page["data"]], page["next"]) == (["sim"], None)
     assert (await call(relay, "DELETE", "/api/channels/second"))[0] == 204
     assert (await call(relay, "DELETE", "/api/channels/second"))[0] == 404
+
+
+async def test_what_the_upstream_takes_is_kept_with_the_channel_and_stands_on_the_record(relay: Any) -> None:
+    _, seen = await call(relay, "GET", "/api/channels")
+    assert (seen["data"][0]["cost_rate"], seen["data"][0]["costs"]) == (None, [])
+    assert (await relay.post(relay.chat())).status_code == 200
+    assert (await relay.billing.record()).upstream_cost_nano is None
+    relay.billing.records.clear()
+    _, changed = await call(relay, "PATCH", "/api/channels/sim", json={"cost_rate": "0.5"})
+    assert changed["cost_rate"] == "0.5"
+    assert (await relay.post(relay.chat())).status_code == 200
+    record = await relay.billing.record()
+    full = cost_nano(record.quantities, record.unit_pico, 500_000)
+    assert (record.upstream_cost_nano, record.app) == (full, "")
+    relay.billing.records.clear()
+    costs = [{"model": "gpt-*", "per_call": "0", "input": "1", "output": "0.000001"}]
+    _, changed = await call(relay, "PATCH", "/api/channels/sim", json={"costs": costs, "cost_rate": None})
+    assert (changed["cost_rate"], changed["costs"]) == (
+        None,
+        [{"model": "gpt-*", "input": "1", "output": "0.000001", "per_call": "0"}],
+    )
+    assert (await relay.post(relay.chat())).status_code == 200
+    record = await relay.billing.record()
+    prices = {"input": 1_000_000, "output": 1}
+    assert record.upstream_cost_nano == cost_nano(record.quantities, prices, 1_000_000)
+    for change in (
+        {"cost_rate": "-1"},
+        {"costs": [{"model": "m"}]},
+        {"costs": [{"model": "m", "input": "x"}]},
+    ):
+        status, problem = await call(relay, "PATCH", "/api/channels/sim", json=change)
+        assert (status, problem["param"]) == (400, next(iter(change)))
 
 
 async def test_a_key_is_never_shown_and_lies_encrypted(relay: Any) -> None:

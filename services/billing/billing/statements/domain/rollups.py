@@ -91,7 +91,7 @@ def parse_by(text: str, allowed: tuple[str, ...] = get_args(RollupBy)) -> Rollup
     """What to sum by; InvalidRequestError when it is unknown."""
     for by in get_args(RollupBy):
         if by == text and by in allowed:
-            return by  # type: ignore[no-any-return]  # get_args loses the literals
+            return by  # type: ignore[no-any-return]  # # get_args loses the literals
     raise InvalidRequestError(f"by is one of {', '.join(allowed)}.", param="by")
 
 
@@ -99,7 +99,7 @@ def parse_period_kind(text: str) -> RollupPeriod:
     """The parameter `period`; InvalidRequestError when it is unknown."""
     for kind in get_args(RollupPeriod):
         if kind == text:
-            return kind  # type: ignore[no-any-return]  # as above
+            return kind  # type: ignore[no-any-return]  # # as above
     raise InvalidRequestError(f"period is one of {', '.join(get_args(RollupPeriod))}.", param="period")
 
 

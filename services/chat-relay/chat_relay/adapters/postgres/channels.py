@@ -4,28 +4,34 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import RowMapping, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chat_relay.adapters.vault import KeyVault
 from chat_relay.domain.channels import Channel, ChannelExistsError, ChannelNotFoundError
+from chat_relay.domain.costs import ModelCost
 from common.kit.db import Database
 
-_FIELDS = "name, kind, base_url, models, model_map, priority, weight, groups, enabled, api_keys_encrypted"
+_FIELDS = (
+    "name, kind, base_url, models, model_map, priority, weight, groups, enabled, api_keys_encrypted,"
+    " cost_rate_micro, costs"
+)
 _PAGE = text(f"SELECT {_FIELDS} FROM channels WHERE name > :after ORDER BY name LIMIT :limit")  # noqa: S608
 _ALL = text(f"SELECT {_FIELDS} FROM channels ORDER BY name")  # noqa: S608
 _LOCK = text(f"SELECT {_FIELDS} FROM channels WHERE name = :name FOR UPDATE")  # noqa: S608
 _INSERT_TEXT = (
     f"INSERT INTO channels ({_FIELDS}) VALUES (:name, :kind, :base_url, :models, CAST(:model_map AS jsonb),"  # noqa: S608
-    " :priority, :weight, :groups, :enabled, :api_keys_encrypted)"
+    " :priority, :weight, :groups, :enabled, :api_keys_encrypted, :cost_rate_micro, CAST(:costs AS jsonb))"
 )
 _INSERT = text(_INSERT_TEXT)
 _UPSERT = text(
     _INSERT_TEXT + " ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, base_url = excluded.base_url,"
     " models = excluded.models, model_map = excluded.model_map, priority = excluded.priority,"
     " weight = excluded.weight, groups = excluded.groups, enabled = excluded.enabled,"
-    " api_keys_encrypted = excluded.api_keys_encrypted, changed_at = now()"
+    " api_keys_encrypted = excluded.api_keys_encrypted, cost_rate_micro = excluded.cost_rate_micro,"
+    " costs = excluded.costs, changed_at = now()"
 )
 _DELETE = text("DELETE FROM channels WHERE name = :name")
 
@@ -102,6 +108,8 @@ class PostgresChannels:
             groups=tuple(row["groups"]),
             enabled=row["enabled"],
             api_keys=self._vault.open(row["name"], row["api_keys_encrypted"]),
+            cost_rate_micro=row["cost_rate_micro"],
+            costs=msgspec.convert(row["costs"], tuple[ModelCost, ...]),
         )
 
     def _row(self, channel: Channel) -> dict[str, Any]:
@@ -116,4 +124,6 @@ class PostgresChannels:
             "groups": list(channel.groups),
             "enabled": channel.enabled,
             "api_keys_encrypted": self._vault.seal(channel.name, channel.api_keys),
+            "cost_rate_micro": channel.cost_rate_micro,
+            "costs": json.dumps([msgspec.structs.asdict(cost) for cost in channel.costs]),
         }
