@@ -4,8 +4,9 @@ import logging
 
 import aiohttp
 
-from billing.notices.adapters.outbound import OutboundHttp
+from billing.notices.adapters.outbound import FORBIDDEN, OutboundHttp
 from billing.notices.domain.deliveries import Outcome
+from billing.notices.domain.events import EVENT_TYPE
 
 TIMEOUT_S = 10.0
 _OK = range(200, 300)
@@ -22,12 +23,13 @@ class HttpWebhooks:
     async def send(self, url: str, headers: dict[str, str], body: bytes) -> Outcome:
         """One attempt; whatever the receiver does is an Outcome."""
         try:
-            status, retry_after = await self._http.post(url, headers, body)
+            answer = await self._http.post(url, headers | {"content-type": EVENT_TYPE}, body)
         except TimeoutError:
             return Outcome(None, f"no answer within {TIMEOUT_S:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             _LOG.info("webhooks: %s: %r", url, error)
             return Outcome(None, _words(error))
+        status, retry_after = answer
         if status in _OK:
             return Outcome(status)
         if status in _MOVED:
@@ -37,8 +39,10 @@ class HttpWebhooks:
 
 def _words(error: Exception) -> str:
     """What may be shown to the endpoint's owner: nothing that maps networks of ours."""
-    if "not of the public internet" in str(error):
-        return "the host's address is not of the public internet"
+    if FORBIDDEN in str(error):
+        return FORBIDDEN
+    if isinstance(error, (aiohttp.InvalidURL, ValueError)):
+        return "the URL is not one that can be connected to"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the host's name does not resolve"
     if isinstance(error, aiohttp.ClientSSLError):

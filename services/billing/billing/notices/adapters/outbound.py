@@ -1,10 +1,11 @@
 """The gate to addresses that customers name: HTTP to the public internet and to nothing of ours (SSRF).
 
-The address is checked at the very socket that is about to connect to it. So there is nothing between check and
-use: no second resolution that could answer otherwise (DNS rebinding), no spelling of an address that a parser
-reads differently, no redirect (none is followed), no proxy of the environment (none is used).
+The address is checked at the very socket that is about to connect to it. So there is nothing between check
+and use: no second resolution that could answer otherwise (DNS rebinding), no spelling of an address that a
+parser reads differently, no redirect (none is followed), no proxy of the environment (none is used).
 """
 
+import errno
 import ipaddress
 import socket
 from typing import Any, Self
@@ -13,22 +14,22 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 MAX_ANSWER_BYTES = 64 * 1024
+FORBIDDEN = "the address is not of the public internet"
 _HEADERS = {"user-agent": "Tollway-Webhooks/1"}
-# Addresses that stand for another one: what they lead to is not what they look like.
-_WRAPPED = tuple(
+# What Python does not know to be special everywhere, and addresses that stand for another one: what they lead
+# to is not what they look like.
+_SPECIAL = tuple(
     ipaddress.ip_network(network)
     for network in (
-        "::/96",  # IPv4-compatible, RFC 4291 section 2.5.5.1
-        "::ffff:0:0/96",  # IPv4-mapped, RFC 4291 section 2.5.5.2
-        "::ffff:0:0:0/96",  # IPv4-translated, RFC 2765 section 2.1
-        "64:ff9b::/96",  # NAT64, RFC 6052 section 2.1
-        "64:ff9b:1::/48",  # NAT64 of one's own, RFC 8215
-        "2001::/32",  # Teredo, RFC 4380 section 2.6
-        "2002::/16",  # 6to4, RFC 3056 section 2
-        "5f00::/16",  # segment routing, RFC 9602
+        "192.0.0.0/24",  # protocol assignments, RFC 6890
         "192.88.99.0/24",  # relays of 6to4, RFC 7526
+        "2001::/23",  # protocol assignments, RFC 2928: Teredo and others
+        "2002::/16",  # 6to4, RFC 3056 section 2
+        "3fff::/20",  # documentation, RFC 9637
     )
 )
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+"""RFC 4291 section 2.4. Outside lie IPv4-mapped, IPv4-compatible, NAT64, unique local, site-local and more."""
 
 
 class ForbiddenAddressError(OSError):
@@ -45,10 +46,11 @@ def is_public(address: str) -> bool:
         ip = ipaddress.ip_address(address)
     except ValueError:  # with a zone, which only link-local ones have
         return False
-    wrapped = any(ip.version == network.version and ip in network for network in _WRAPPED)
-    # Site-local ones are of no registry any more, and `is_global` says yes.
-    site_local = isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local
-    return ip.is_global and not (wrapped or site_local or ip.is_multicast or ip.is_reserved)
+    if any(ip.version == network.version and ip in network for network in _SPECIAL):
+        return False
+    if isinstance(ip, ipaddress.IPv6Address) and ip not in _GLOBAL_UNICAST:
+        return False
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved)
 
 
 class OutboundHttp:
@@ -101,7 +103,7 @@ class OutboundHttp:
     def _socket(self, address: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, target = address
         if not (is_public(target[0]) or (self._allow_loopback and _is_loopback(target[0]))):
-            raise ForbiddenAddressError("the address is not of the public internet")
+            raise ForbiddenAddressError(errno.EACCES, FORBIDDEN)
         return socket.socket(family, kind, protocol)
 
 

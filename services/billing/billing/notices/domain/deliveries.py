@@ -23,7 +23,10 @@ GONE = 410
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One event for one endpoint. `attempts` counts those begun; `error` says why the last one failed."""
+    """One event for one endpoint. `attempts` counts those begun; `error` says why the last one failed.
+
+    `due_at` is the next attempt, None while one is under way and when there will be none.
+    """
 
     id: str
     endpoint: str
@@ -33,7 +36,7 @@ class Delivery(msgspec.Struct, frozen=True):
     sequence: int
     status: DeliveryStatus
     attempts: int
-    due_at: datetime
+    due_at: datetime | None
     response_code: int | None
     error: str
     created_at: datetime
@@ -52,7 +55,7 @@ class Due(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What an attempt came to: `response_code` is None when there was no answer, `error` empty for success."""
+    """What an attempt came to: `response_code` is None without an answer, `error` is empty for success."""
 
     response_code: int | None
     error: str = ""

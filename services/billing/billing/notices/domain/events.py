@@ -1,7 +1,7 @@
 """Events as they are told again: the same ids and bodies as on JetStream, in CloudEvents' JSON format.
 
-CloudEvents 1.0, JSON event format, sections 3 (envelope) and 4 (batch). The attributes are those of the binary
-mode in which common.kit.outbox publishes; `data` is the published body, byte for byte.
+CloudEvents 1.0, JSON event format, sections 3 (envelope) and 4 (batch). The attributes are those of the
+binary mode in which common.kit.outbox publishes; `data` is the published body, byte for byte.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class CloudEvent(msgspec.Struct, frozen=True):
-    """The JSON envelope; `sequence` has 20 digits, as the extension of that name wants it sortable as text."""
+    """The JSON envelope; `sequence` has 20 digits, since that extension is sortable as text."""
 
     specversion: str
     id: str

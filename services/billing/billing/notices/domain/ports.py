@@ -13,7 +13,9 @@ from billing.notices.domain.webhooks import Endpoint, Secret
 class EventLog(Protocol):
     """Every event of billing that is still kept."""
 
-    async def of_account(self, stream: EventStream, account: str, after: int, limit: int) -> list[StoredEvent]:
+    async def of_account(
+        self, stream: EventStream, account: str, after: int, limit: int
+    ) -> list[StoredEvent]:
         """The account's events with a sequence above `after`, in order, gaps and all."""
         ...
 
@@ -88,7 +90,7 @@ class DeliveryQueue(Protocol):
         ...
 
     async def settle(self, due: Due, outcome: Outcome, now: datetime) -> datetime | None:
-        """Keep the outcome, unless the lease was lost; since when the endpoint fails, None when it does not."""
+        """Keep the outcome, unless the lease was lost; the answer is since when the endpoint fails, if so."""
         ...
 
     async def disable(self, endpoint: str, reason: str) -> None:

@@ -1,7 +1,7 @@
 """Webhook endpoints: what may be registered, and how a delivery is signed.
 
-Signatures follow Standard Webhooks (https://www.standardwebhooks.com): headers `webhook-id`, `webhook-timestamp`
-and `webhook-signature`, HMAC-SHA256 over `id.timestamp.body`, secrets `whsec_` + base64.
+Signatures follow Standard Webhooks (https://www.standardwebhooks.com): headers `webhook-id`,
+`webhook-timestamp` and `webhook-signature`, HMAC-SHA256 over `id.timestamp.body`, secrets `whsec_` + base64.
 """
 
 from __future__ import annotations

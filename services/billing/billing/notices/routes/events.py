@@ -46,8 +46,8 @@ class EventController(Controller):
     ) -> Response[bytes]:
         """The caller's own events; an admin may name another account, or `all` for one order of everybody's.
 
-        `after` is the sequence of the last event seen, for `all` the position that the header `tollway-next` of
-        the answer before told. An empty batch is the end for now.
+        `after` is the sequence of the last event seen; for `all` it is the position that the header
+        `tollway-next` of the answer before told. An empty batch is the end for now.
         """
         account = account_of(principal, account)
         if account == "all":

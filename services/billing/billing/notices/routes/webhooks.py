@@ -1,7 +1,7 @@
 """/api/billing/webhooks: endpoints, their secrets, their deliveries."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, delete, get, patch, post
@@ -89,7 +89,7 @@ class WebhookList(msgspec.Struct, frozen=True):
 
 
 class DeliveryView(msgspec.Struct, frozen=True):
-    """One event for one endpoint; `next_attempt_at` is null when it is finished."""
+    """One event for one endpoint; `next_attempt_at` is null while an attempt is under way or none will be."""
 
     id: str
     event: str
@@ -282,7 +282,7 @@ def _time(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
-def _fields(endpoint: Endpoint) -> dict[str, object]:
+def _fields(endpoint: Endpoint) -> dict[str, Any]:
     return {
         "id": endpoint.id,
         "account": endpoint.account,
@@ -298,7 +298,6 @@ def _fields(endpoint: Endpoint) -> dict[str, object]:
 
 
 def _delivery(delivery: Delivery) -> DeliveryView:
-    pending = delivery.status == "pending"
     return DeliveryView(
         delivery.id,
         delivery.event,
@@ -310,6 +309,6 @@ def _delivery(delivery: Delivery) -> DeliveryView:
         delivery.response_code,
         delivery.error,
         _time(delivery.created_at) or "",
-        _time(delivery.due_at) if pending else None,
+        _time(delivery.due_at),
         _time(delivery.finished_at),
     )

@@ -1,7 +1,8 @@
 """The queue of webhook deliveries in PostgreSQL, shared by all replicas.
 
-Deliveries are made by a cursor that moves over the log of events in the transaction that writes them, and only
-as far as the order of positions is final: none is missed and none made twice. Lock order: endpoint, delivery.
+Deliveries are made by a cursor that moves over the log of events in the transaction that writes them, and
+only as far as the order of positions is final: none is missed and none made twice. Lock order: endpoint,
+delivery.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from common.kit.db import Database
 LEASE = timedelta(seconds=60)
 """How long a replica may take over an attempt, several times the longest one; after that another may."""
 WIDTH = 4
-"""Attempts under way at one endpoint; one at an endpoint that fails, so that it takes little from the others."""
+"""Attempts under way at one endpoint; one at one that fails, so that it takes little from the others."""
 _ROWS = 500
 _READ_CURSOR = text("SELECT position FROM webhook_cursor")
 _LOCK_CURSOR = text("SELECT position FROM webhook_cursor FOR UPDATE SKIP LOCKED")
@@ -45,7 +46,8 @@ _INSERT = text(
 # Two statements, so that the second sees what whoever held the endpoint before has claimed.
 _LOCK_READY = text(
     f"SELECT {COLUMNS} FROM webhook_endpoints AS e WHERE enabled AND EXISTS ("  # noqa: S608
-    "SELECT FROM webhook_deliveries AS d WHERE d.endpoint = e.id AND d.status = 'pending' AND d.due_at <= :now)"
+    "SELECT FROM webhook_deliveries AS d"
+    " WHERE d.endpoint = e.id AND d.status = 'pending' AND d.due_at <= :now)"
     " ORDER BY failing_since NULLS FIRST LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED"
 )
 _CLAIM = text("""
@@ -71,11 +73,12 @@ _SETTLE = text(
 )
 _FAILING = text("UPDATE webhook_endpoints SET failing_since = :since WHERE id = CAST(:endpoint AS uuid)")
 _DISABLE = text(
-    "UPDATE webhook_endpoints SET enabled = false, disabled_reason = :reason WHERE id = CAST(:endpoint AS uuid)"
+    "UPDATE webhook_endpoints SET enabled = false, disabled_reason = :reason"
+    " WHERE id = CAST(:endpoint AS uuid)"
 )
 _LIST = text(
-    "SELECT id::text, endpoint::text, event::text, type, account::text, sequence, status, attempts, due_at,"
-    " response_code, error, created_at, finished_at FROM webhook_deliveries"
+    "SELECT id::text, endpoint::text, event::text, type, account::text, sequence, status, attempts,"
+    " CASE WHEN status = 'pending' AND NOT leased THEN due_at END, response_code, error, created_at, finished_at FROM webhook_deliveries"
     " WHERE webhook_deliveries.endpoint = CAST(:endpoint AS uuid) AND webhook_deliveries.id < :before"
     " ORDER BY webhook_deliveries.id DESC LIMIT :limit"
 )
@@ -177,9 +180,7 @@ class PostgresDeliveries:
             await connection.execute(_PRUNE, {"before": before})
 
 
-async def _turn(
-    connection: AsyncConnection, position: int, settled: int, now: datetime
-) -> tuple[int, int]:
+async def _turn(connection: AsyncConnection, position: int, settled: int, now: datetime) -> tuple[int, int]:
     """Turn some of the log behind `position` into deliveries: how far, and how many."""
     reached, made = settled, 0
     if await connection.scalar(_IS_WANTED):

@@ -21,7 +21,8 @@ from common.kit.db import Database
 _BILLING_OF_ACCOUNT = text(
     "SELECT account::text AS account, position, created_at, events FROM billing_events"
     " WHERE billing_events.account = CAST(:account AS uuid) AND last > :after AND sequence >= coalesce("
-    "(SELECT max(sequence) FROM billing_events WHERE account = CAST(:account AS uuid) AND sequence <= :after), 0)"
+    "(SELECT max(sequence) FROM billing_events"
+    " WHERE account = CAST(:account AS uuid) AND sequence <= :after), 0)"
     " ORDER BY sequence LIMIT :limit"
 )
 _USAGE_OF_ACCOUNT = text(
@@ -60,9 +61,11 @@ class PostgresEvents:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def of_account(self, stream: EventStream, account: str, after: int, limit: int) -> list[StoredEvent]:
+    async def of_account(
+        self, stream: EventStream, account: str, after: int, limit: int
+    ) -> list[StoredEvent]:
         """See the port."""
-        query = {"account": account, "after": after, "limit": limit}
+        query: dict[str, object] = {"account": account, "after": after, "limit": limit}
         if stream == "usage":
             return [usage_of(row) for row in await self._rows(_USAGE_OF_ACCOUNT, query)]
         rows = await self._rows(_BILLING_OF_ACCOUNT, query)
@@ -72,7 +75,7 @@ class PostgresEvents:
     async def of_all(self, stream: EventStream, after: int, limit: int) -> Page:
         """See the port."""
         settled = await settled_position(self._database, after)
-        query = {"after": after, "settled": settled, "limit": limit}
+        query: dict[str, object] = {"after": after, "settled": settled, "limit": limit}
         if stream == "usage":
             rows = await self._rows(_USAGE_OF_ALL, query)
             events = [usage_of(row) for row in rows]
@@ -97,7 +100,9 @@ class PostgresEvents:
             await connection.execute(text("SET LOCAL lock_timeout = '1s'"))
             months = await connection.scalars(_OLD_MONTHS, {"month": f"{before:%Y_%m}"})
             for name in months.all():
-                await connection.execute(text(f"DROP TABLE {name}"))  # its characters are those of the pattern
+                await connection.execute(
+                    text(f"DROP TABLE {name}")
+                )  # its characters are those of the pattern
 
     async def _rows(self, statement: Any, query: dict[str, object]) -> Sequence[RowMapping]:
         async with self._database.transaction() as connection:
@@ -118,6 +123,6 @@ def events_of(row: RowMapping) -> list[StoredEvent]:
     events = []
     for body in _BODIES.decode(row["events"]):
         told = _BODY.decode(body)
-        event = StoredEvent(told.id, told.type, row["account"], told.sequence, row["created_at"], bytes(body))
-        events.append(event)
+        account, told_at = row["account"], row["created_at"]
+        events.append(StoredEvent(told.id, told.type, account, told.sequence, told_at, bytes(body)))
     return events

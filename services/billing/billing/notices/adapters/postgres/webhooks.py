@@ -1,4 +1,4 @@
-"""Webhook endpoints in PostgreSQL, their secrets sealed. Lists go by index (account, id) or the primary key."""
+"""Webhook endpoints in PostgreSQL, secrets sealed. Lists go by index (account, id) or the primary key."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,9 +11,10 @@ from common.contracts.errors import NotFoundError
 from common.kit.db import Database
 
 COLUMNS = (
-    "e.id::text, e.account::text, e.url, e.patterns, e.description, e.everybody, e.enabled, e.disabled_reason,"
-    " e.failing_since, e.created_at, e.secrets"
+    "e.id::text, e.account::text, e.url, e.patterns, e.description, e.everybody, e.enabled,"
+    " e.disabled_reason, e.failing_since, e.created_at, e.secrets"
 )
+"""Of `webhook_endpoints AS e`; the secrets last."""
 _COUNT = text("SELECT count(*) FROM webhook_endpoints WHERE account = CAST(:account AS uuid)")
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('webhooks ' || :account, 0))")
 _INSERT = text(
@@ -121,5 +122,5 @@ class PostgresWebhooks:
 
 def endpoint_of(row: Any) -> Endpoint:
     """A row of COLUMNS."""
-    id_, account, url, patterns, *rest, failing_since, created_at, _ = row[:11]
-    return Endpoint(id_, account, url, tuple(patterns), *rest, failing_since, created_at)
+    fields = dict(zip(Endpoint.__struct_fields__, row[:-1], strict=True))
+    return Endpoint(**fields | {"patterns": tuple(row.patterns)})
