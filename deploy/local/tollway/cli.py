@@ -6,10 +6,14 @@ from tollway.commands import (
     audit,
     channels,
     close,
+    codes,
+    invoices,
     keys,
+    margins,
     memberships,
     multipliers,
     partitions,
+    payments,
     plans,
     prices,
     reconcile,
@@ -36,10 +40,13 @@ for noun, group in (
     ("keys", keys.app),
     ("wallet", wallet.app),
     ("usage", usage.app),
+    ("invoices", invoices.app),
     ("prices", prices.app),
     ("multipliers", multipliers.app),
     ("plans", plans.app),
     ("memberships", memberships.app),
+    ("payments", payments.app),
+    ("codes", codes.app),
     ("channels", channels.app),
     ("seals", seals.app),
     ("partitions", partitions.app),
@@ -47,6 +54,7 @@ for noun, group in (
     app.add_typer(group, name=noun)
 topup.register(app)
 audit.register(app)
+margins.register(app)
 close.register(app)
 reconcile.register(app)
 

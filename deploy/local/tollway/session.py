@@ -1,6 +1,6 @@
 """Questions to a running suite: the gateway's management API, with the operator's key."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -59,6 +59,17 @@ class Session:
         """The JSON answer to POST of a file, sent as it is read; SessionError when refused."""
         headers = {"content-type": "application/octet-stream"}
         return self._ask("POST", path, content=content, headers=headers, timeout=timeout_s)
+
+    def download(self, path: str, params: Params | None = None) -> Iterator[bytes]:
+        """The body of GET as it comes; SessionError when refused, or when it ends before its end."""
+        try:
+            with self._client.stream("GET", path, params=params) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise SessionError(_refusal(answer))
+                yield from answer.iter_bytes()
+        except httpx.HTTPError as error:
+            raise SessionError(f"{self.url} broke off: {error or type(error).__name__}") from None
 
     def pages(
         self, path: str, params: Params | None = None, limit: int | None = None, cursor: str = "after"
