@@ -40,6 +40,9 @@ def create_key(  # noqa: PLR0913  an option for each limit a key may have
     expires_at: Annotated[str | None, typer.Option(help="For example 2027-01-31T00:00:00Z.")] = None,
     budget_usd: Annotated[str | None, typer.Option(help="Most it may spend per period.")] = None,
     budget_period: Annotated[str | None, typer.Option(help="total, day, week or month.")] = None,
+    budget_timezone: Annotated[str | None, typer.Option(help="For example Europe/Berlin.")] = None,
+    budget_alert_percent: Annotated[int | None, typer.Option(help="Tell when so much is spent.")] = None,
+    max_charge_usd: Annotated[str | None, typer.Option(help="Most it may spend at once.")] = None,
     admin: Annotated[bool, typer.Option("--admin", help="May use the management API.")] = False,
 ) -> None:
     """Make a key; its secret is shown now and never again."""
@@ -52,6 +55,9 @@ def create_key(  # noqa: PLR0913  an option for each limit a key may have
         "expires_at": expires_at,
         "budget_usd": budget_usd,
         "budget_period": budget_period,
+        "budget_timezone": budget_timezone,
+        "budget_alert_percent": budget_alert_percent,
+        "max_charge_usd": max_charge_usd,
         "scopes": ["relay", "account", "admin"] if admin else None,
     }
     body = {name: value for name, value in limits.items() if value is not None}

@@ -31,6 +31,9 @@ class KeySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires_at: str | None = None
     budget_usd: str | None = None
     budget_period: BudgetPeriod = "total"
+    budget_timezone: str = "UTC"
+    budget_alert_percent: int | None = None
+    max_charge_usd: str | None = None
 
 
 class UserSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from chat_relay.domain.leases import AHEAD_SHARE, MAX_NEEDS, Lease, Reservation, shortfalls
 from chat_relay.domain.ports import Billing
-from chat_relay.usecases.purses import Purse, Waiter, shortage
+from chat_relay.usecases.purses import Purse, Waiter, most_at_once, shortage, too_much_at_once
 from common.contracts.errors import DeadlineError, ServiceError, UnavailableError
 from common.contracts.leases import LeaseClose, LeaseGrant, LeaseRequest
 from common.contracts.principals import Principal
@@ -38,10 +38,13 @@ class Leases:
 
     async def reserve(self, principal: Principal, need_nano: int, minimum_nano: int = 0) -> Reservation:
         """Money for one request, whole; at least `minimum_nano` of it when that is given and nothing else is
-        open. Raises InsufficientQuotaError, BudgetExceededError, or UnavailableError while billing is away.
+        open. Raises InsufficientQuotaError, BudgetExceededError, MaxChargeError, or UnavailableError while
+        billing is away.
         """
         if need_nano <= 0:
             return Reservation(None, 0, lambda _cost_nano: None)
+        if need_nano > most_at_once(principal):
+            raise too_much_at_once(need_nano, most_at_once(principal))
         purse = self._purse(principal)
         return self._from_lease(purse, need_nano) or await self._wait(purse, need_nano, minimum_nano, own=0)
 
@@ -55,6 +58,10 @@ class Leases:
         old = reservation.lease
         if old is None:
             return
+        most_nano = most_at_once(principal) - reservation.amount_nano
+        if most_nano < max(1, minimum_nano):
+            raise too_much_at_once(reservation.amount_nano + more_nano, most_at_once(principal))
+        more_nano = min(more_nano, most_nano)
         moving = old.retired
         need = more_nano + reservation.amount_nano if moving else more_nano
         minimum_nano = 0 if moving else minimum_nano

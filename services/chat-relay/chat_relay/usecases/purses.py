@@ -5,10 +5,15 @@ from collections import deque
 from collections.abc import Iterable
 
 from chat_relay.domain.leases import Lease, Reservation, Spend
-from common.contracts.errors import BudgetExceededError, InsufficientQuotaError, ServiceError
+from common.contracts.errors import (
+    BudgetExceededError,
+    InsufficientQuotaError,
+    MaxChargeError,
+    ServiceError,
+)
 from common.contracts.leases import LeaseGrant
-from common.contracts.principals import Budget, SpenderKind
-from common.kit.money import format_usd
+from common.contracts.principals import Budget, Principal, SpenderKind
+from common.kit.money import MAX_NANO, format_usd
 
 
 class Waiter:
@@ -81,9 +86,25 @@ class Purse:
                 waiter.future.set_exception(error)
 
 
+def most_at_once(principal: Principal) -> int:
+    """Nano-USD that one request of the spender may reserve."""
+    budget = principal.limits.budget
+    return MAX_NANO if budget is None or budget.max_charge_nano is None else budget.max_charge_nano
+
+
+def too_much_at_once(need_nano: int, most_nano: int) -> MaxChargeError:
+    """The refusal of a request that may cost more than the spender may spend at once."""
+    return MaxChargeError(
+        f"This request may cost up to ${format_usd(need_nano)}; this key may spend at most "
+        f"${format_usd(most_nano)} at once. Lower max_tokens, or raise the key's max_charge_usd."
+    )
+
+
 def shortage(waiter: Waiter, grant: LeaseGrant) -> ServiceError:
     """The refusal that a waiter gets: how much was needed, how much there is, what to do."""
     needed, available = format_usd(waiter.need_nano), format_usd(grant.available_nano)
+    if grant.reason == "max_charge":  # a limit that was lowered while the request waited
+        return too_much_at_once(waiter.need_nano, grant.available_nano)
     if grant.reason == "budget":
         return BudgetExceededError(
             f"This request may cost up to ${needed}; ${available} of this key's budget is left. Raise the "

@@ -168,6 +168,23 @@ async def test_the_spenders_budget_goes_with_the_request(relay: Any, budget_nano
     assert relay.billing.requests[0].budget == Budget(budget_nano, "day")
 
 
+async def test_a_request_that_may_cost_more_than_may_be_spent_at_once_is_refused(relay: Any) -> None:
+    await free_input(relay)
+    limits = Limits(budget=Budget(10**9, max_charge_nano=HOLD_NANO))
+    headers = relay.headers(limits=limits)
+    for dialect, body in (
+        ("/v1/chat/completions", relay.chat(max_tokens=101)),
+        ("/v1/chat/completions", relay.chat(max_tokens=101, stream=True)),
+    ):
+        refused = await relay.http.post(dialect, json=body, headers=headers)
+        error = refused.json()["error"]
+        assert (refused.status_code, error["code"]) == (403, "max_charge_exceeded")
+        assert "at most $0.00006 at once" in error["message"]
+    assert not relay.billing.requests
+    allowed = await relay.http.post("/v1/chat/completions", json=relay.chat(max_tokens=100), headers=headers)
+    assert allowed.status_code == 200
+
+
 async def test_a_free_model_needs_no_money_and_leaves_a_record(relay: Any) -> None:
     await relay.put_prices("gpt-4o-mini", unit_pico={"input": 0, "output": 0})
     relay.billing.wallets[relay.account] = 0

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -9,6 +10,7 @@ from common.contracts.errors import ConflictError, ForbiddenError, InvalidReques
 from common.contracts.identity import KeyCreated, KeyRevoked, KeyUpdated
 from common.contracts.principals import BudgetPeriod
 from common.kit.ids import uuid7
+from common.kit.money import MAX_NANO
 from gateway.domain.keys import (
     ADMIN_SCOPES,
     KEY_SCOPES,
@@ -37,6 +39,9 @@ class NewKey(msgspec.Struct, frozen=True):
     expires_at: datetime | None = None
     budget_nano: int | None = None
     budget_period: BudgetPeriod = "total"
+    budget_timezone: str = "UTC"
+    budget_alert_percent: int | None = None
+    max_charge_nano: int | None = None
 
 
 async def create_key(
@@ -102,17 +107,30 @@ def check_key(key: Key) -> None:
     """Raises InvalidRequestError naming the field that cannot be."""
     if not key.name.strip() or len(key.name) > 100:
         raise InvalidRequestError("A name has 1 to 100 characters.", param="name")
-    for name in ("rpm", "tpm", "concurrency", "budget_nano"):
+    for name in ("rpm", "tpm", "concurrency"):
         value = getattr(key, name)
-        if value is not None and not 0 <= value < (2**63 if name == "budget_nano" else 2**31):
-            param = "budget_usd" if name == "budget_nano" else name
-            raise InvalidRequestError("A limit is not negative and not that large.", param=param)
+        if value is not None and not 0 <= value < 2**31:
+            raise InvalidRequestError("A limit is not negative and not that large.", param=name)
+    _check_budget(key)
     if key.scopes not in (KEY_SCOPES, ADMIN_SCOPES, ("relay",)):
         raise InvalidRequestError("Scopes are relay; relay, account; or those and admin.", param="scopes")
     try:
         key.networks()
     except ValueError as error:
         raise InvalidRequestError(f"ips: {error}.", param="ips") from None
+
+
+def _check_budget(key: Key) -> None:
+    if not 0 <= (key.budget_nano or 0) <= MAX_NANO:
+        raise InvalidRequestError("A limit is not negative and not that large.", param="budget_usd")
+    if not 0 < (1 if key.max_charge_nano is None else key.max_charge_nano) <= MAX_NANO:
+        raise InvalidRequestError("A limit is above zero and not that large.", param="max_charge_usd")
+    if not 1 <= (1 if key.budget_alert_percent is None else key.budget_alert_percent) <= 100:
+        raise InvalidRequestError("An alert is set at 1 to 100 percent.", param="budget_alert_percent")
+    try:
+        ZoneInfo(key.budget_timezone)
+    except (KeyError, ValueError, OSError):
+        raise InvalidRequestError("There is no such time zone.", param="budget_timezone") from None
 
 
 def build_key(hasher: KeyHasher, user: User, new: NewKey) -> tuple[Key, str]:

@@ -11,6 +11,7 @@ import nats
 import pytest
 
 from common.contracts.identity import IdentityEvent
+from common.contracts.principals import Budget
 
 MODELS = "/v1/models"
 
@@ -149,7 +150,7 @@ async def test_a_budget_travels_with_its_clock_its_alert_and_what_may_be_spent_a
     patched = await suite.admin.patch(f"/api/keys/{single['id']}", json={"budget_timezone": "Asia/Tokyo"})
     assert patched.json()["budget_timezone"] == "Asia/Tokyo"
     await suite.admin.get(MODELS, headers=single["headers"])
-    principal = suite.signer.verify(suite.service.headers()[b"x-tollway-principal"][1])
+    principal = suite.signer.verify(suite.service.headers()[b"x-tollway-principal"][0])
     assert principal.limits.budget == Budget(2**63 - 1, "total", "Asia/Tokyo", None, 250_000_000)
 
 
