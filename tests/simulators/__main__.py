@@ -2,9 +2,11 @@
 
 Port 0 takes a free one. Prints `simulators ready http://HOST:PORT` when listening. SIGTERM and SIGINT cut
 every open connection and end the process with status 0; a port that is taken ends it with status 3.
+`STRIPE_WEBHOOK_URL` and `STRIPE_WEBHOOK_SECRET` in the environment: an endpoint that Stripe knows at once.
 """
 
 import argparse
+import os
 import signal
 import socket
 import sys
@@ -36,6 +38,11 @@ class SimulatorServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def _stripe_webhook() -> tuple[str, str] | None:
+    url, secret = os.environ.get("STRIPE_WEBHOOK_URL"), os.environ.get("STRIPE_WEBHOOK_SECRET")
+    return (url, secret) if url and secret else None
+
+
 def _exit(_signal: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
@@ -55,7 +62,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
     config = uvicorn.Config(
-        Simulators(fast=options.fast),
+        Simulators(fast=options.fast, stripe_webhook=_stripe_webhook()),
         host=options.host,
         port=options.port,
         loop="uvloop",

@@ -25,11 +25,11 @@ class Vendor(Protocol):
         """Answers one request; `path` is what follows the vendor's prefix."""
 
 
-def vendors(served: Served) -> dict[str, Vendor]:
+def vendors(served: Served, stripe_webhook: tuple[str, str] | None = None) -> dict[str, Vendor]:
     """Every vendor by the prefix it is mounted under. A new one is one more line."""
     return {
         "/openai/v1": OpenAISimulator(served),
-        "/stripe": StripeSimulator(),
+        "/stripe": StripeSimulator(stripe_webhook),
     }
 
 
@@ -40,11 +40,14 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Simulators:
-    """The ASGI application. `fast` answers chats from bytes encoded at start and records nothing."""
+    """The ASGI application. `fast` answers chats from bytes encoded at start and records nothing.
 
-    def __init__(self, *, fast: bool = False) -> None:
+    `stripe_webhook`: URL and secret of an endpoint that Stripe knows from the start.
+    """
+
+    def __init__(self, *, fast: bool = False, stripe_webhook: tuple[str, str] | None = None) -> None:
         self._served = Served(recording=not fast)
-        self._vendors = vendors(self._served)
+        self._vendors = vendors(self._served, stripe_webhook)
         self._fast = FastChat(self._served) if fast else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -26,7 +26,16 @@ from tollway.state import PROJECT, DataDir, ServiceState, State
 from tollway.supervisor import Member
 
 OPERATOR = "operator"
-SECRETS = ("admin_key", "demo_key", "demo_password", "key_pepper", "principal_key", "secret_key")
+SECRETS = (
+    "admin_key",
+    "code_pepper",
+    "demo_key",
+    "demo_password",
+    "key_pepper",
+    "principal_key",
+    "secret_key",
+    "stripe_webhook",
+)
 
 
 @dataclass(frozen=True)
@@ -136,9 +145,28 @@ class Suite:
             "simulators",
             [sys.executable, "-m", "simulators", "--port", port],
             self._data_dir.logs / "simulators.log",
-            lambda: {**self.environ, "PYTHONPATH": str(PROJECT / "tests")},
+            lambda: {
+                **self.environ,
+                "PYTHONPATH": str(PROJECT / "tests"),
+                "STRIPE_WEBHOOK_URL": f"{self.gateway_url}/webhooks/stripe",
+                "STRIPE_WEBHOOK_SECRET": f"whsec_{self._secrets.get('stripe_webhook')}",
+            },
             partial(simulators_lack, self.simulators_url),
         )
+
+    def _payments(self) -> dict[str, str]:
+        """Codes and payments; Stripe is the simulator unless the environment has a key of the real one."""
+        told = {"TOLLWAY_CODE_PEPPER": self._secrets.get("code_pepper")}
+        told |= {
+            "TOLLWAY_PAYMENT_RETURN_URL": self.environ.get("TOLLWAY_PAYMENT_RETURN_URL", self.gateway_url)
+        }
+        if self.simulators_url and not self.environ.get("TOLLWAY_STRIPE_API_KEY"):
+            told |= {
+                "TOLLWAY_STRIPE_API_KEY": "sk_test_simulated",
+                "TOLLWAY_STRIPE_API_BASE": f"{self.simulators_url}/stripe",
+                "TOLLWAY_STRIPE_WEBHOOK_SECRETS": f"whsec_{self._secrets.get('stripe_webhook')}",
+            }
+        return told
 
     def _environment(self, service: Service) -> dict[str, str]:
         """What a service is told; the addresses of database and broker are known once these have started."""
@@ -155,6 +183,7 @@ class Suite:
                 "TOLLWAY_OAUTH_URL": urls["oauth"],
             },
             "chat-relay": {"TOLLWAY_SECRET_KEY": secret("secret_key")},
+            "billing": self._payments(),
         }
         return {
             **self.environ,

@@ -10,11 +10,12 @@ import msgspec
 from simulators.stripe.account import API_VERSION, Account, new_id
 from simulators.stripe.api import Route, route_of
 from simulators.stripe.control import Config, control, read_json
+from simulators.stripe.endpoints import register
 from simulators.stripe.errors import StripeError, invalid
 from simulators.stripe.idempotency import Answer, IdempotencyKeys, Request
 from simulators.stripe.pages import hosted_page, invoice_pdf
 from simulators.stripe.parameters import parse_form, read_as
-from simulators.stripe.requests import Params
+from simulators.stripe.requests import CreateEndpoint, Params
 from simulators.wire import Connection
 
 KEY_PREFIX = "sk_test_"
@@ -32,10 +33,16 @@ class Exchange(NamedTuple):
 
 
 class StripeSimulator:
-    """Answers under `/stripe`; every secret key opens the same account, kept in memory."""
+    """Answers under `/stripe`; every secret key opens the same account, kept in memory.
 
-    def __init__(self) -> None:
+    `webhook`: URL and secret of an endpoint that is there from the start, and until a reset.
+    """
+
+    def __init__(self, webhook: tuple[str, str] | None = None) -> None:
         self._reset()
+        if webhook is not None:
+            url, secret = webhook
+            register(self._account, CreateEndpoint(url=url, enabled_events=["*"]), secret)
 
     async def serve(self, connection: Connection, path: str) -> None:
         """One request; refusals of the API and of the controls are Stripe's error object."""

@@ -80,9 +80,9 @@ async def test_whatever_is_not_signed_lately_by_stripe_changes_nothing(till: Any
         ({"type": 7}, 400, "unsupported_event"),
         ({"type": "payment_method.attached"}, 200, None),
         ({"type": "checkout.session.something_new"}, 200, None),
-        ({"type": "charge.refunded", "data": {"object": {"id": "ch_1", "payment_intent": None}}}, 200, None),
-        ({"type": "charge.refunded", "data": {"object": {"id": "ch_1", "payment_intent": 7}}}, 400, "unsupported_event"),
-        ({"type": "invoice.paid", "data": {"object": {"id": "in_1", "status": "paid"}}}, 400, "unsupported_event"),
+        ({"type": "charge.refunded", "data": {"object": {"payment_intent": None}}}, 200, None),
+        ({"type": "charge.refunded", "data": {"object": {"payment_intent": 7}}}, 400, "unsupported_event"),
+        ({"type": "invoice.paid", "data": {"object": {"id": "in_1"}}}, 400, "unsupported_event"),
     ],
 )  # fmt: skip
 async def test_signed_events_of_the_wrong_kind_are_answered_by_kind(

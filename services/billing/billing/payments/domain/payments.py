@@ -88,6 +88,11 @@ class Fact(msgspec.Struct, frozen=True):
         return known and (self.amount_minor, self.currency) == (payment.amount_minor, payment.currency)
 
 
+def credit_id(stripe_object: str) -> str:
+    """The id of the top-up that credits this object, which what goes back of it refers to."""
+    return named_id("stripe", stripe_object)
+
+
 class CreditPayment(msgspec.Struct, frozen=True):
     """Credit the wallet for one object of Stripe, and tell it; decided to the Topup, again the same."""
 
@@ -124,7 +129,7 @@ class CreditPayment(msgspec.Struct, frozen=True):
     def _topup(self) -> PostTopup:
         payment = self.payment
         return PostTopup(
-            named_id("stripe", self.object),
+            credit_id(self.object),
             payment.account,
             payment.credit_nano,
             "payment",

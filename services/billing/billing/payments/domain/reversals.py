@@ -17,7 +17,7 @@ import msgspec
 from billing.domain.accounts import STRIPE_CLEARING, UNCOLLECTED
 from billing.domain.books import Books, Wanted
 from billing.domain.topups import PostTopup, Topup
-from billing.payments.domain.payments import Payment
+from billing.payments.domain.payments import Payment, credit_id
 from billing.payments.domain.recharge import format_amount
 from common.contracts.billing import PaymentDisputed, PaymentRefunded
 from common.contracts.errors import InsufficientQuotaError
@@ -126,11 +126,13 @@ class TakeBack(msgspec.Struct, frozen=True):
             )
         taken = Taken(min(available, reversal.amount_nano), max(0, reversal.amount_nano - available))
         clearing, kind = books.accounts[STRIPE_CLEARING], TRANSFER[reversal.kind]
+        # A membership no longer counts the payment that went back, and finds it by this.
+        credited = credit_id(self.payment.stripe_object or "")
         if taken.from_wallet_nano:
-            books.post(kind, customer.wallet, clearing, taken.from_wallet_nano, customer, reversal.id)
+            books.post(kind, customer.wallet, clearing, taken.from_wallet_nano, customer, credited)
         if taken.uncollected_nano:
             lacking = books.accounts[UNCOLLECTED]
-            books.post(kind, lacking, clearing, taken.uncollected_nano, customer, reversal.id)
+            books.post(kind, lacking, clearing, taken.uncollected_nano, customer, credited)
             customer.debt_nano += taken.uncollected_nano
             customer.changed = True
         told = msgspec.structs.replace(reversal, uncollected_nano=taken.uncollected_nano)

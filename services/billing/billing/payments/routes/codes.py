@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, Quer
 from billing.domain.ports import Clock
 from billing.domain.topups import Topup
 from billing.payments.domain.codes import MAX_BATCH, Batch, Code
-from billing.payments.routes.payments import cursor_of, moment
+from billing.payments.routes.payments import cursor_of, moment, payer_of
 from billing.payments.usecases.codes import Codes
 from billing.routes.principals import require_admin
 from common.contracts.errors import InvalidRequestError
@@ -32,9 +32,10 @@ class CodesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RedemptionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The code as people type it."""
+    """The code as people type it; `account` is the caller's own unless an admin names another."""
 
     code: str
+    account: str | None = None
 
 
 class BatchView(msgspec.Struct, frozen=True):
@@ -147,15 +148,16 @@ class RedemptionController(Controller):
         data: JSONBody[RedemptionRequest],
         idempotency_key: Annotated[str | None, HeaderParameter(name="Idempotency-Key")] = None,
     ) -> Topup:
-        """Credit the caller's own wallet. The same Idempotency-Key gets the first answer again."""
+        """Credit a wallet. The same Idempotency-Key gets the first answer again."""
         if len(data.code) > _MAX_CODE:
             raise InvalidRequestError("No code is that long.", param="code")
         if idempotency_key is not None and not 0 < len(idempotency_key) <= _MAX_KEY:
             raise InvalidRequestError("An idempotency key has 1 to 255 characters.", param="Idempotency-Key")
+        account = payer_of(principal, data.account)
         redemption = uuid7()
         if idempotency_key is not None:
             redemption = named_id("redemption", principal.account, idempotency_key)
-        return await codes.redeem(data.code, principal.account, redemption)
+        return await codes.redeem(data.code, account, redemption)
 
 
 def _batch_view(batch: Batch) -> BatchView:

@@ -36,7 +36,10 @@ IdempotencyKey = Annotated[str | None, HeaderParameter(name="Idempotency-Key")]
 
 
 class PaymentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`amount` in `currency`, a decimal string. An invoice needs the `email` it is made out to."""
+    """`amount` in `currency`, a decimal string. An invoice needs the `email` it is made out to.
+
+    `account` is the caller's own unless an admin names another.
+    """
 
     amount: str
     method: Method
@@ -45,6 +48,7 @@ class PaymentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cancel_url: str = ""
     description: str = "Balance"
     email: str = ""
+    account: str | None = None
 
 
 class RefundRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,6 +122,7 @@ class PaymentController(Controller):
         idempotency_key: IdempotencyKey = None,
     ) -> PaymentView:
         """Make what is to be paid; `url` is where. The same Idempotency-Key gets the same payment."""
+        account = payer_of(principal, data.account)
         currency = parse_currency(data.currency)
         ratio = await find_ratio(ratios, currency)
         amount_minor = parse_amount(data.amount, currency)
@@ -127,7 +132,7 @@ class PaymentController(Controller):
             raise InvalidRequestError("Where shall the payer go afterwards?", param="success_url")
         wish = Payment(
             id=_id_of("payment", principal, idempotency_key),
-            account=principal.account,
+            account=account,
             method=data.method,
             status="creating",
             amount_minor=amount_minor,
@@ -205,6 +210,14 @@ class PaymentController(Controller):
             created_at=clock(),
         )
         return _reversal_view(found, await reversals.request(found, wish))
+
+
+def payer_of(principal: Principal, account: str | None) -> str:
+    """Whose wallet is meant: the caller's own unless an admin names another."""
+    account = account_of(principal, account)
+    if not is_uuid(account):
+        raise InvalidRequestError("account is not a UUID.", param="account")
+    return account
 
 
 def cursor_of(text: str | None) -> int:
