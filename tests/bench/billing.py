@@ -39,7 +39,7 @@ CALLERS = 256
 ACCOUNTS = 1000
 PGLEDGER = {"50 accounts": 10_637, "10 accounts": 7_559}
 """Transfers a second that pgledger's README publishes, 20 workers on an M3 laptop, PostgreSQL 17."""
-_KEYS = "k1:bench-secret-of-sixteen-bytes"
+KEYS = "k1:bench-secret-of-sixteen-bytes"
 _FUNDERS = 32
 
 
@@ -123,7 +123,7 @@ def ledger_alone(data_dir: Path) -> Iterator[Suite]:
             "ops_port": ports[1],
             "database_url": postgres.dsn("billing", "billing"),
             "nats_url": nats.url("bench"),
-            "principal_keys": _KEYS,
+            "principal_keys": KEYS,
             "migrate": True,
             "seed_prices": False,
             "log_level": "WARNING",
@@ -166,7 +166,7 @@ async def fund(suite: Suite, amount: str = "1000000") -> None:
         expires_at_s=int(time.time()) + 600,
         scopes=("account", "admin"),
     )
-    headers = {"x-tollway-principal": PrincipalSigner(_KEYS).sign(principal).decode()}
+    headers = {"x-tollway-principal": PrincipalSigner(KEYS).sign(principal).decode()}
     turn = asyncio.Semaphore(_FUNDERS)
     async with httpx.AsyncClient(base_url=str(suite.state["billing"]), headers=headers) as client:
 
@@ -192,7 +192,7 @@ async def audit(suite: Suite) -> list[str]:
             expires_at_s=int(time.time()) + 60,
             scopes=("account", "admin"),
         )
-        headers = {"x-tollway-principal": PrincipalSigner(_KEYS).sign(principal).decode()}
+        headers = {"x-tollway-principal": PrincipalSigner(KEYS).sign(principal).decode()}
         answer = await client.post("/api/billing/audit", json={}, headers=headers)
         answer.raise_for_status()
         return [check["name"] for check in answer.json()["checks"] if not check["ok"]]

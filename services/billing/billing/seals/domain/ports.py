@@ -8,23 +8,19 @@ from billing.domain.audits import Period
 from billing.seals.domain.closes import Close
 from billing.seals.domain.partitions import Partition
 from billing.seals.domain.reconciliations import Billed
-from billing.seals.domain.seals import Mark, RowsDigest, Seal
+from billing.seals.domain.seals import RowsDigest, Seal
 
 
 @runtime_checkable
 class SealStore(Protocol):
     """The chain and the rows under it."""
 
-    async def mark(self) -> Mark | None:
-        """How far there are rows beyond the chain, and what to wait for; None when there are none."""
+    async def settled(self) -> int:
+        """A position beyond the chain up to which no row can appear any more; 0 when there is none now."""
         ...
 
-    async def passed(self, mark: Mark) -> bool:
-        """Whether every transaction that could still write up to the mark has ended."""
-        ...
-
-    async def seal(self, mark: Mark, now: datetime) -> Seal | None:
-        """Seal the next batch up to the mark; None when there is none left or another replica seals."""
+    async def seal(self, settled: int, now: datetime) -> Seal | None:
+        """Seal the next batch up to `settled`; None when there is none left or another replica seals."""
         ...
 
     async def newest(self, before: int | None, limit: int) -> list[Seal]:

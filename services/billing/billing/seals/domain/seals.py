@@ -7,7 +7,6 @@ so whoever knows one digest can tell whether anything sealed up to there was edi
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 import msgspec
 
@@ -63,13 +62,6 @@ class Seal(msgspec.Struct, frozen=True):
             self.records,
             self.rows_digest,
         )
-
-
-class Mark(NamedTuple):
-    """Everything up to `position` is there once every transaction before `barrier` (its id) has ended."""
-
-    position: int
-    barrier: int
 
 
 class ChainReport(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ import asyncio
 from billing.domain.audits import Period
 from billing.domain.ports import Clock
 from billing.seals.domain.ports import SealStore
-from billing.seals.domain.seals import ChainReport, Mark, Seal, chain_faults
+from billing.seals.domain.seals import ChainReport, Seal, chain_faults
 
 _TOGETHER = 8
 """Seals recomputed by one statement."""
@@ -15,25 +15,20 @@ _WORKERS = 2
 class Sealer:
     """Appends to the chain, a bounded batch at a time; any replica may, one at a time does.
 
-    A position is given before its transaction commits. So a round first notes how far rows are there, and
-    seals up to it only when every transaction has ended that may hold a lower position.
+    A position is given before its transaction commits. So a round first notes how far positions are given,
+    and seals up to there only when every transaction has ended that may hold a lower one.
     """
 
     def __init__(self, store: SealStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._mark: Mark | None = None
 
     async def seal_posted(self) -> int:
         """Seal everything that is certain by now; the number of new seals."""
-        if self._mark is None:
-            self._mark = await self._store.mark()
-        if self._mark is None or not await self._store.passed(self._mark):
-            return 0
+        settled = await self._store.settled()
         sealed = 0
-        while await self._store.seal(self._mark, self._clock()) is not None:
+        while await self._store.seal(settled, self._clock()) is not None:
             sealed += 1
-        self._mark = None
         return sealed
 
 

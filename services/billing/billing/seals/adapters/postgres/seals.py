@@ -7,8 +7,9 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billing.adapters.postgres.positions import settled_position
 from billing.domain.audits import Period
-from billing.seals.domain.seals import BATCH, Mark, RowsDigest, Seal, next_seal
+from billing.seals.domain.seals import BATCH, RowsDigest, Seal, next_seal
 from common.kit.db import Database
 
 _LOCK_ID = 0x7365616C  # "seal": one replica seals at a time
@@ -57,8 +58,6 @@ _LAST_POSITION = text(
     "SELECT greatest((SELECT max(position) FROM transfers), (SELECT max(position) FROM usage_records))"
     " AS rows, coalesce((SELECT max(last_position) FROM seals), 0) AS sealed"
 )
-_BARRIER = text("SELECT pg_current_xact_id()::text::bigint")
-_PASSED = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= :barrier")
 _NUMBERS = text(
     "SELECT CASE WHEN CAST(:until AS timestamptz) IS NULL THEN 1 ELSE coalesce(min(number), 1) END,"
     " coalesce(max(number), 0) FROM seals"
@@ -74,23 +73,15 @@ class PostgresSeals:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def mark(self) -> Mark | None:
-        """First how far rows are seen, then a transaction id, which is above that of whoever wrote before.
-
-        A snapshot's xmax would not do: it is one above the last transaction that ended, not that began.
-        """
+    async def settled(self) -> int:
+        """See the port. Positions of nothing but events are not worth a seal of their own."""
         async with self._database.transaction() as connection:
             rows, sealed = (await connection.execute(_LAST_POSITION)).one()
-            if rows is None or rows <= sealed:
-                return None
-            return Mark(rows, await connection.scalar(_BARRIER))
+        if rows is None or rows <= sealed:
+            return 0
+        return await settled_position(self._database, sealed)
 
-    async def passed(self, mark: Mark) -> bool:
-        """See the port."""
-        async with self._database.transaction() as connection:
-            return bool(await connection.scalar(_PASSED, {"barrier": mark.barrier}))
-
-    async def seal(self, mark: Mark, now: datetime) -> Seal | None:
+    async def seal(self, settled: int, now: datetime) -> Seal | None:
         """See the port; the lock ends with the transaction."""
         async with self._database.transaction() as connection:
             locked = await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:id)"), {"id": _LOCK_ID})
@@ -99,7 +90,7 @@ class PostgresSeals:
             found = (await connection.execute(_HEAD)).first()
             head = None if found is None else Seal(*found)
             first = 1 if head is None else head.last_position + 1
-            last = min(mark.position, first + BATCH - 1)
+            last = min(settled, first + BATCH - 1)
             if last < first:
                 return None
             rows = await _digest(connection, first, last)

@@ -1,0 +1,154 @@
+"""Monthly tables come ahead of time and leave after it, and the books stay right."""
+
+from typing import Any
+
+from billing.seals.adapters.postgres.closes import PostgresCloses
+from billing.seals.adapters.postgres.partitions import PostgresPartitions
+from billing.seals.usecases.partitions import Partitions
+from common.kit.ids import uuid7
+
+USD = 1_000_000_000
+DAY_S = 86_400
+
+
+def keeper(billing: Any, retention_months: int) -> Partitions:
+    return Partitions(
+        PostgresPartitions(billing.database),
+        PostgresCloses(billing.database),
+        billing.clock.now,
+        3,
+        retention_months,
+    )
+
+
+async def spend(billing: Any, account: str, **fields: Any) -> None:
+    before = (await billing.rows("SELECT count(*) FROM usage_records"))[0][0]
+    await billing.publish(billing.record(account, uuid7(), **fields))
+    await billing.until_charged(before + 1)
+
+
+async def close(billing: Any, month: str) -> None:
+    headers = billing.headers("admin", "admin")
+    answer = await billing.http.post("/api/billing/closes", json={"month": month}, headers=headers)
+    assert answer.status_code == 201, answer.text
+
+
+async def attached(billing: Any, parent: str) -> set[str]:
+    query = (
+        "SELECT c.relname FROM pg_inherits JOIN pg_class AS c ON c.oid = inhrelid"
+        " WHERE inhparent = CAST(:parent AS regclass)"
+    )
+    return {row[0] for row in await billing.rows(query, parent=parent)}
+
+
+def faults(audit: dict[str, Any]) -> list[Any]:
+    return [check for check in audit.values() if not isinstance(check, bool) and not check["ok"]]
+
+
+async def three_months(billing: Any) -> str:
+    """Charges in January, February and March 2026, one of them across the end of January."""
+    account = str(await billing.funded("5"))
+    await spend(billing, account)
+    billing.clock.advance(17 * DAY_S)  # the 1st of February
+    late = int((billing.clock.time() - DAY_S) * 1000)
+    await spend(billing, account, started_at_ms=late)
+    billing.clock.advance(28 * DAY_S)
+    await spend(billing, account)
+    return account
+
+
+async def test_months_are_made_by_the_ledgers_clock_before_they_come(billing: Any) -> None:
+    months = {f"2026_0{month}" for month in range(1, 5)}
+    for parent in ("transfers", "usage_records"):
+        names = await attached(billing, parent)
+        assert {f"{parent}_{month}" for month in months} <= names
+    billing.clock.advance(31 * DAY_S)
+    assert await keeper(billing, 0).keep() == []
+    assert "transfers_2026_05" in await attached(billing, "transfers")
+
+
+async def test_the_books_stay_right_when_months_leave(billing: Any) -> None:
+    account = await three_months(billing)
+    await close(billing, "2026-01")
+    await close(billing, "2026-02")
+    before = await billing.audit(**{"from": "2026-03-01"})
+    assert before["ok"], faults(before)
+    billing.clock.advance(31 * DAY_S)  # April: with two months kept, January may leave
+    gone = [partition.name for partition in await keeper(billing, 2).keep()]
+    # Usage that began in January was charged in February, whose transfers are still here.
+    assert gone == ["transfers_2026_01"]
+    audit = await billing.audit()
+    assert audit["ok"], faults(audit)
+    assert audit["seals"]["ok"]
+    billing.clock.advance(30 * DAY_S)  # May: February leaves, and with it January's usage
+    gone = [partition.name for partition in await keeper(billing, 2).keep()]
+    assert gone == ["transfers_2026_02", "usage_records_2026_01", "usage_records_2026_02"]
+    await billing.change("DELETE FROM inbox WHERE id NOT IN (SELECT id FROM usage_records)")  # kept 14 days
+    audit = await billing.audit()
+    assert audit["ok"], faults(audit)
+    assert "records=1" in audit["charges"]["detail"]
+    assert len(await billing.rows("SELECT id FROM usage_records_2026_01")) == 2
+    await billing.change(
+        "UPDATE accounts SET credits = credits + 1, debits = debits + 1 WHERE name = 'promo'"
+    )
+    assert not (await billing.audit())["counters"]["ok"]
+    assert account
+
+
+async def test_rows_of_detached_tables_are_verified_until_the_table_is_taken_away(billing: Any) -> None:
+    await three_months(billing)
+    await close(billing, "2026-01")
+    billing.clock.advance(31 * DAY_S)
+    await keeper(billing, 2).keep()
+    headers = billing.headers("admin", "admin")
+
+    async def verify() -> dict[str, Any]:
+        answer = await billing.http.post("/api/billing/seals/verify", json={}, headers=headers)
+        report: dict[str, Any] = answer.json()
+        return report
+
+    assert (await verify())["ok"]
+    await billing.change(
+        "ALTER TABLE transfers_2026_01 DROP CONSTRAINT transfers_2026_01_barred",
+        "UPDATE transfers_2026_01 SET amount = amount + 1",
+    )
+    assert not (await verify())["ok"]
+    await billing.change("DROP TABLE transfers_2026_01")
+    report = await verify()
+    assert report["ok"], report
+    assert report["unverified"] > 0
+
+
+async def test_only_closed_months_leave(billing: Any) -> None:
+    await three_months(billing)
+    billing.clock.advance(200 * DAY_S)
+    assert await keeper(billing, 2).keep() == []
+    await close(billing, "2026-01")
+    assert [row.name for row in await keeper(billing, 2).keep()] == ["transfers_2026_01"]
+    headers = billing.headers("admin", "admin")
+    listed = (await billing.http.get("/api/billing/partitions", headers=headers)).json()["data"]
+    row = next(row for row in listed if row["name"] == "transfers_2026_01")
+    assert (row["attached"], row["month"], row["parent"]) == (False, "2026-01", "transfers")
+
+
+async def test_a_table_in_use_is_left_for_the_next_time_and_traffic_does_not_wait(billing: Any) -> None:
+    account = await three_months(billing)
+    await close(billing, "2026-01")
+    billing.clock.advance(31 * DAY_S)
+    await PostgresPartitions(billing.database).create(3, billing.clock.now())
+    async with billing.database.engine.connect() as reader:
+        await reader.exec_driver_sql("BEGIN")
+        await reader.exec_driver_sql("SELECT count(*) FROM transfers")
+        assert await keeper(billing, 2).keep() == []
+        assert (await billing.topup(account, "1")).status_code == 201
+    assert [row.name for row in await keeper(billing, 2).keep()] == ["transfers_2026_01"]
+
+
+async def test_rows_without_a_month_of_their_own_are_told(billing: Any) -> None:
+    keep = keeper(billing, 0)
+    await keep.keep()
+    assert keep.stray_rows == 0
+    account = await billing.funded("5")
+    await spend(billing, account, started_at_ms=0)
+    await keep.keep()
+    assert keep.stray_rows == 1
