@@ -79,6 +79,7 @@ class NatsPriceFeed:
         self._bus = bus
         self._load = load
         self._decoder = msgspec.msgpack.Decoder(PriceBook)
+        self._loaded = b""
 
     async def run(self) -> None:
         """For ever: watch, and read again now and then, since a watch can be lost with its broker."""
@@ -102,5 +103,7 @@ class NatsPriceFeed:
                 entry = await watcher.updates(timeout=_PRICES_REREAD_S)  # type: ignore[no-untyped-call]
             except TimeoutError:
                 entry = await bucket.get(PRICES_KEY)
-            if isinstance(entry, KeyValue.Entry) and entry.value:
+            # The same book again is not read: it takes milliseconds, in which nothing is relayed.
+            if isinstance(entry, KeyValue.Entry) and entry.value and entry.value != self._loaded:
                 self._load(self._decoder.decode(entry.value))
+                self._loaded = entry.value
