@@ -25,12 +25,13 @@ class Position(NamedTuple):
 
 class Balances(NamedTuple):
     """Nano-USD of an account: `wallet_nano` can be spent, `held_nano` is under way; `free_nano` of both is a
-    free allowance.
+    free allowance. `debt_nano` is what money that comes in pays first.
     """
 
     wallet_nano: int
     held_nano: int
     free_nano: int
+    debt_nano: int = 0
 
 
 class UsageFilter(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,8 @@ from common.kit.money import format_usd
 class Wallet(msgspec.Struct, frozen=True):
     """What an account can spend (`balance`) and what is held of its money now; decimal strings.
 
-    `free` is how much of both is a free allowance, which is spent first, and `paid` the rest.
+    `free` is how much of both is a free allowance, which is spent first, and `paid` the rest. `debt` is what
+    a refund or chargeback found missing: money that comes in pays it first.
     """
 
     account: str
@@ -23,6 +24,7 @@ class Wallet(msgspec.Struct, frozen=True):
     held: str
     free: str
     paid: str
+    debt: str
     currency: str = "USD"
 
 
@@ -41,7 +43,6 @@ class WalletController(Controller):
     ) -> Wallet:
         """The caller's own wallet; an admin may name another account."""
         account = account_of(principal, account)
-        wallet, held, free = await read_wallet(wallets, account)
-        return Wallet(
-            account, format_usd(wallet), format_usd(held), format_usd(free), format_usd(wallet + held - free)
-        )
+        wallet, held, free, debt = await read_wallet(wallets, account)
+        amounts = (wallet, held, free, wallet + held - free, debt)
+        return Wallet(account, *map(format_usd, amounts))

@@ -171,6 +171,23 @@ async def test_what_is_wrong_is_named(shop: Any) -> None:
     assert (await _redeem(shop, uuid7(), "x" * 101)).status_code == 400
 
 
+async def test_an_admin_redeems_for_somebody_and_nobody_else_does(shop: Any) -> None:
+    batch = await _batch(shop, 2)
+    ann, bob = uuid7(), uuid7()
+    for code, caller, status in (
+        (batch["codes"][0], shop.headers("admin", "admin"), 201),
+        (batch["codes"][1], shop.headers(bob), 403),
+    ):
+        body = {"code": code, "account": ann}
+        answer = await shop.http.post("/api/billing/redemptions", json=body, headers=caller)
+        assert answer.status_code == status, answer.text
+    assert await shop.balance(ann) == (5 * USD, 0)
+    nobody = await shop.http.post(
+        "/api/billing/redemptions", json={"code": batch["codes"][1]}, headers=shop.headers("admin", "admin")
+    )
+    assert (nobody.status_code, nobody.json()["param"]) == (400, "account")
+
+
 async def test_without_a_pepper_there_are_no_codes(billing: Any) -> None:
     answer = await _redeem(billing, uuid7(), new_code())
     assert (answer.status_code, answer.json()["code"]) == (503, "codes_disabled")

@@ -303,6 +303,19 @@ async def test_payments_are_listed_to_their_owner_alone(till: Any) -> None:
     assert (await http.get("/api/billing/payments/x", headers=headers)).status_code == 404
 
 
+async def test_an_admin_orders_for_somebody_and_nobody_else_does(till: Any) -> None:
+    ann = uuid7()
+    body = {"amount": "10", "method": "stripe_checkout", "account": ann}
+    for headers, status in (
+        (till.billing.headers("admin", "admin"), 201),
+        (till.billing.headers(uuid7()), 403),
+    ):
+        answer = await till.billing.http.post("/api/billing/payments", json=body, headers=headers)
+        assert answer.status_code == status, answer.text
+    rows = await till.billing.rows("SELECT account::text FROM payments")
+    assert [row[0] for row in rows] == [ann]
+
+
 async def test_without_a_key_of_stripe_payments_are_off(billing: Any) -> None:
     body = {"amount": "1", "method": "stripe_checkout", "success_url": "http://127.0.0.1/"}
     answer = await billing.http.post("/api/billing/payments", json=body, headers=billing.headers(uuid7()))

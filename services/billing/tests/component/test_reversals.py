@@ -168,6 +168,8 @@ async def test_a_refund_made_at_stripe_takes_what_is_there_and_the_rest_is_debt(
     ]
     reversal = (await till.read(payment["id"]))["reversals"][0]
     assert (reversal["status"], reversal["credits"], reversal["uncollected"]) == ("succeeded", "10", "7")
+    wallet = await till.billing.http.get("/api/billing/wallet", headers=till.billing.headers(account))
+    assert (wallet.json()["balance"], wallet.json()["debt"]) == ("0", "7")
     await till.billing.topup(account, "1")  # a gift stays a gift
     assert await till.billing.balance(account) == (1 * USD, 7 * USD)
     await till.control("config")

@@ -16,7 +16,8 @@ async def test_a_topup_is_credited_and_told(billing: Any) -> None:
     assert (response.status_code, body["balance"], body["amount"]) == (201, "12.5", "12.5")
     own = await billing.http.get("/api/billing/wallet", headers=billing.headers(account))
     assert own.json() == {
-        "account": account, "balance": "12.5", "held": "0", "free": "0", "paid": "12.5", "currency": "USD"
+        "account": account, "balance": "12.5", "held": "0", "free": "0", "paid": "12.5", "debt": "0",
+        "currency": "USD"
     }  # fmt: skip
     posted, completed = await billing.events("billing", 2)
     assert (posted["type"], posted["sequence"], posted["kind"]) == ("billing.transfer.posted.v1", 1, "topup")

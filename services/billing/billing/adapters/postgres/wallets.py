@@ -11,7 +11,7 @@ from common.kit.db import Database
 
 _READ = text("SELECT name, credits - debits FROM accounts WHERE name IN (:wallet, :held)")
 _ALLOWANCE = text(
-    "SELECT free_nano, plan, plan_until, allowance_until FROM customers"
+    "SELECT free_nano, plan, plan_until, allowance_until, debt_nano FROM customers"
     " WHERE account = CAST(:account AS uuid)"
 )
 
@@ -32,10 +32,10 @@ class PostgresWallets:
             balances = {name: balance for name, balance in rows}  # noqa: C416  rows are not pairs to mypy
             row = (await connection.execute(_ALLOWANCE, {"account": account})).first()
         wallet, held = balances.get(names["wallet"], 0), balances.get(names["held"], 0)
-        free, plan, plan_until, until = (0, "", None, LONG_AGO) if row is None else row
+        free, plan, plan_until, until, debt = (0, "", None, LONG_AGO, 0) if row is None else row
         allowances, now = self._ledger.allowances, self._clock()
         if allowances is not None and is_due(allowances, plan, plan_until, until, free, now):
             due = roll_over(allowance_of(allowances, plan, plan_until, now), free, wallet, now)
             gained = due.given_nano - due.expired_nano
             wallet, free = wallet + gained, free + gained
-        return Balances(wallet, held, free)
+        return Balances(wallet, held, free, debt)
