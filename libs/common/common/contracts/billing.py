@@ -332,8 +332,8 @@ class BudgetExhausted(msgspec.Struct, frozen=True, tag="billing.budget.exhausted
 class MembershipChanged(msgspec.Struct, frozen=True, tag="billing.membership.changed.v1", tag_field="type"):
     """The account is a member of another plan, or until another time; `plan` is empty when of none.
 
-    `since` and `until` are ISO 8601 in UTC, null without a plan. At `until` the membership is over, whether an
-    event says so or not. `reason`: the kind of the transfer that made the difference, `expired`, or `plans`.
+    `since` and `until` are ISO 8601 in UTC, null without a plan. At `until` the membership is over, whether
+    an event says so or not. `reason`: the kind of the transfer that made the difference, `expired`, `plans`.
     """
 
     id: str
