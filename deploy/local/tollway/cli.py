@@ -3,10 +3,13 @@
 import typer
 
 from tollway.commands import (
+    alerts,
     audit,
     channels,
     close,
+    events,
     codes,
+    holds,
     invoices,
     keys,
     margins,
@@ -17,12 +20,14 @@ from tollway.commands import (
     plans,
     prices,
     reconcile,
+    refunds,
     seals,
     suite,
     topup,
     usage,
     users,
     wallet,
+    webhooks,
 )
 
 app = typer.Typer(
@@ -40,6 +45,8 @@ for noun, group in (
     ("keys", keys.app),
     ("wallet", wallet.app),
     ("usage", usage.app),
+    ("holds", holds.app),
+    ("refunds", refunds.app),
     ("invoices", invoices.app),
     ("prices", prices.app),
     ("multipliers", multipliers.app),
@@ -47,12 +54,15 @@ for noun, group in (
     ("memberships", memberships.app),
     ("payments", payments.app),
     ("codes", codes.app),
+    ("alerts", alerts.app),
+    ("webhooks", webhooks.app),
     ("channels", channels.app),
     ("seals", seals.app),
     ("partitions", partitions.app),
 ):
     app.add_typer(group, name=noun)
 topup.register(app)
+events.register(app)
 audit.register(app)
 margins.register(app)
 close.register(app)
