@@ -1,9 +1,11 @@
 """COPY and array updates: the cheapest ways to write many rows, for both ends.
 
-asyncpg looks at every element of an array parameter twice before it writes it; a copied row is written once.
+asyncpg looks at every element of an array parameter twice before it writes it. So a new row is copied, which
+writes it once, and an update sends only the columns that differ.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -26,32 +28,37 @@ class RowUpdate:
 
     def __init__(self, table: str, columns: dict[str, str], **attributes: str) -> None:
         self.table = table
-        self._columns = columns
-        self._values = attrgetter(*(attributes.get(column, column) for column in columns))
+        self._columns = tuple(columns.items())
+        self.values = attrgetter(*(attributes.get(column, column) for column in columns))
 
-    def statement(self, first: int) -> str:
-        """The UPDATE, whose parameters are arrays and count from `$first`."""
-        key, *names = self._columns
-        arrays = ", ".join(
-            f"${number}::{kind}[]" for number, kind in enumerate(self._columns.values(), first)
-        )
+    def changes(
+        self, rows: Sequence[object], before: Mapping[int, tuple[object, ...]]
+    ) -> tuple[tuple[int, ...], list[Any]]:
+        """The numbers of the columns to write, none when nothing differs, and an array for each.
+
+        `before` has the values of loaded rows; a column that is as before in all of them is left out.
+        """
+        if not rows:
+            return (), []
+        arrays = list(zip(*map(self.values, rows), strict=True))
+        wanted: Iterable[int] = range(1, len(arrays))
+        if all(id(row) in before for row in rows):
+            old = list(zip(*[before[id(row)] for row in rows], strict=True))
+            wanted = [number for number in wanted if arrays[number] != old[number]]
+        numbers = tuple(wanted)
+        return (0, *numbers) if numbers else (), [arrays[0], *(arrays[number] for number in numbers)]
+
+    def statement(self, numbers: Sequence[int], first: int) -> str:
+        """The UPDATE of these columns, whose parameters are arrays and count from `$first`."""
+        key, *names = (self._columns[number][0] for number in numbers)
+        kinds = [self._columns[number][1] for number in numbers]
+        arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(kinds, first))
         changes = ", ".join(f"{name} = u.{name}" for name in names)
         # Names of columns and types of our own code.
         return (
             f"UPDATE {self.table} AS t SET {changes}"  # noqa: S608
-            f" FROM unnest({arrays}) AS u ({', '.join(self._columns)}) WHERE t.{key} = u.{key}"
+            f" FROM unnest({arrays}) AS u ({', '.join((key, *names))}) WHERE t.{key} = u.{key}"
         )
-
-    def arguments(self, rows: Sequence[object]) -> list[Any]:
-        """One array per column."""
-        if not rows:
-            return [[] for _ in self._columns]
-        return [list(column) for column in zip(*map(self._values, rows), strict=True)]
-
-    @property
-    def width(self) -> int:
-        """How many parameters it takes."""
-        return len(self._columns)
 
 
 class RowUpdates:
@@ -59,17 +66,32 @@ class RowUpdates:
 
     def __init__(self, *updates: RowUpdate) -> None:
         self._updates = updates
-        statements = []
-        first = 1
-        for update in updates:
-            statements.append(update.statement(first))
-            first += update.width
-        named = [f"{update.table}_ AS ({sql})" for update, sql in zip(updates, statements, strict=True)]
-        self._statement = f"WITH {', '.join(named[:-1])} {statements[-1]}"
+        self._statement = lru_cache(256)(self._build_statement)
 
-    async def execute(self, driver: asyncpg.Connection, *rows: Sequence[object]) -> None:
-        """Write the changed rows, a sequence per table in the order of the updates."""
-        if any(rows):
-            pairs = zip(self._updates, rows, strict=True)
-            arguments = [column for update, changed in pairs for column in update.arguments(changed)]
-            await driver.execute(self._statement, *arguments)
+    def remember(self, *rows: Iterable[object]) -> dict[int, tuple[object, ...]]:
+        """What the rows, an iterable per table in the order of the updates, are now."""
+        pairs = zip(self._updates, rows, strict=True)
+        return {id(row): update.values(row) for update, loaded in pairs for row in loaded}
+
+    async def execute(
+        self, driver: asyncpg.Connection, before: Mapping[int, tuple[object, ...]], *rows: Sequence[object]
+    ) -> None:
+        """Write how the rows differ from what was remembered."""
+        columns: list[tuple[int, ...]] = []
+        arguments: list[Any] = []
+        for update, changed in zip(self._updates, rows, strict=True):
+            numbers, arrays = update.changes(changed, before)
+            columns.append(numbers)
+            if numbers:
+                arguments += arrays
+        if arguments:
+            await driver.execute(self._statement(tuple(columns)), *arguments)
+
+    def _build_statement(self, columns: tuple[tuple[int, ...], ...]) -> str:
+        named, statement, first = [], "", 1
+        for update, numbers in zip(self._updates, columns, strict=True):
+            if numbers:
+                statement = update.statement(numbers, first)
+                named.append(f"{update.table}_ AS ({statement})")
+                first += len(numbers)
+        return statement if len(named) == 1 else f"WITH {', '.join(named[:-1])} {statement}"

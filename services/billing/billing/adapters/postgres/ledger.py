@@ -12,9 +12,10 @@ from datetime import datetime
 
 import asyncpg
 
-from billing.adapters.postgres.copy import RowUpdate, RowUpdates, copy_rows
+from billing.adapters.postgres.changes import CHANGES
+from billing.adapters.postgres.copy import copy_rows
 from billing.adapters.postgres.events import insert_events
-from billing.adapters.postgres.holds import HOLD_UPDATE, insert_holds, read_holds
+from billing.adapters.postgres.holds import insert_holds, read_holds
 from billing.adapters.postgres.refunds import insert_refunds, read_refunded
 from billing.adapters.postgres.usage import insert_charges
 from billing.domain.accounts import PROMO, Account, Customer, held_name, wallet_name
@@ -97,61 +98,6 @@ _LEASE_COLUMNS = (
     "id", "replica", "account", "spender", "granted_nano", "spent_nano", "returned_nano", "sequence",
     "last_answer", "state", "opened_at", "expires_at",
 )  # fmt: skip
-_CHANGES = RowUpdates(
-    RowUpdate("accounts", {"id": "bigint", "debits": "bigint", "credits": "bigint"}),
-    RowUpdate(
-        "customers",
-        {
-            "account": "uuid",
-            "usage_sequence": "bigint",
-            "billing_sequence": "bigint",
-            "low": "boolean",
-            "recalled_at": "timestamptz",
-            "free_nano": "bigint",
-            "debt_nano": "bigint",
-            "allowance_until": "timestamptz",
-            "alert_nano": "bigint",
-            "alerted": "boolean",
-            "holds_nano": "bigint",
-            "paid_holds_nano": "bigint",
-        },
-        account="id",
-    ),
-    RowUpdate(
-        "spenders",
-        {
-            "id": "uuid",
-            "kind": "text",
-            "budget_nano": "bigint",
-            "period": "text",
-            "window_start": "timestamptz",
-            "used_nano": "bigint",
-            "held_nano": "bigint",
-            "timezone": "text",
-            "alert_percent": "integer",
-            "max_charge_nano": "bigint",
-            "alerted": "boolean",
-            "exhausted": "boolean",
-        },
-    ),
-    RowUpdate(
-        "leases",
-        {
-            "id": "uuid",
-            "granted_nano": "bigint",
-            "spent_nano": "bigint",
-            "returned_nano": "bigint",
-            "sequence": "bigint",
-            "last_answer": "bytea",
-            "state": "text",
-            "expires_at": "timestamptz",
-        },
-        last_answer="answer",
-    ),
-    HOLD_UPDATE,
-)
-
-
 Review = Callable[[asyncpg.Connection, Books], Awaitable[None]]
 """What is done in a transaction that left `Books.reviews`, after its transfers are written."""
 
@@ -190,6 +136,7 @@ class PostgresLedgerSession:
         self._driver = driver
         self._allowances = allowances
         self._review = review
+        self._before: dict[int, tuple[object, ...]] = {}
 
     async def load(self, operations: Sequence[Operation], now: datetime) -> Books:
         """See the module: locks first, facts after."""
@@ -209,6 +156,13 @@ class PostgresLedgerSession:
             books.operations = {row[0]: PostedOperation(row[0], row[1], row[2]) for row in posted}
         if wanted.refunds:
             books.refunded = await read_refunded(self._driver, wanted.refunds)
+        self._before = CHANGES.remember(
+            books.accounts.values(),
+            books.customers.values(),
+            books.spenders.values(),
+            books.leases.values(),
+            books.holds.values(),
+        )
         return books
 
     async def save(self, books: Books) -> None:
@@ -219,8 +173,9 @@ class PostgresLedgerSession:
             await copy_rows(driver, "transfers", _TRANSFER_COLUMNS, rows)
         if books.reviews and self._review is not None:
             await self._review(driver, books)
-        await _CHANGES.execute(
+        await CHANGES.execute(
             driver,
+            self._before,
             [row for row in books.accounts.values() if row.changed],
             [row for row in books.customers.values() if row.changed],
             [row for row in books.spenders.values() if row.changed],
