@@ -24,10 +24,11 @@ _RECORD_LINE = """
     concat_ws('|', 'u', position, id, account, spender, coalesce(lease::text, ''),
         (extract(epoch FROM started_at) * 1000000)::bigint, duration_ms, coalesce(first_byte_ms::text, ''),
         status, streamed, estimated, partial, price_version, rate_micro, cost_nano, reserved_nano,
-        from_held_nano, overage_nano, uncollected_nano, balance_after, held_after,
+        from_held_nano, overage_nano, uncollected_nano, free_nano, coalesce(upstream_cost_nano::text, ''),
+        balance_after, held_after,
         coalesce(transfer::text, ''), sequence, (extract(epoch FROM posted_at) * 1000000)::bigint,
         jsonb_build_array(request_id, user_id, operation, model, upstream_model, channel, group_name,
-            outcome, quantities, unit_pico)) || E'\\n'
+            outcome, app, quantities, unit_pico, terms)) || E'\\n'
 """
 _ROWS = """
     SELECT count(*) FILTER (WHERE of = 't') AS transfers, count(*) FILTER (WHERE of = 'u') AS records,
