@@ -35,6 +35,7 @@ SECRETS = (
     "principal_key",
     "secret_key",
     "stripe_webhook",
+    "webhook_key",
 )
 
 
@@ -183,7 +184,11 @@ class Suite:
                 "TOLLWAY_OAUTH_URL": urls["oauth"],
             },
             "chat-relay": {"TOLLWAY_SECRET_KEY": secret("secret_key")},
-            "billing": self._payments(),
+            "billing": {
+                **self._payments(),
+                "TOLLWAY_SECRET_KEY": secret("webhook_key"),
+                "TOLLWAY_WEBHOOKS_ALLOW_PRIVATE": "true",
+            },
         }
         return {
             **self.environ,
