@@ -182,6 +182,17 @@ async def test_of_two_payments_the_one_that_is_charged_back_stops_counting(billi
     assert until == iso(second_at.replace(month=second_at.month + 1))
 
 
+async def test_a_refund_by_stripe_unmakes_the_member(till: Any) -> None:
+    await put_plans(till.billing, PLANS)
+    account = uuid7()
+    first = await till.paid(account, amount="20")
+    assert (await membership(till.billing, account))[0] == "vip"
+    await till.paid(account, amount="20")
+    assert (await membership(till.billing, account))[2] == iso(datetime(2026, 7, 15, 12, 0, tzinfo=UTC))
+    assert (await till.refund(first["id"])).status_code == 201
+    assert (await membership(till.billing, account))[2] == iso(datetime(2026, 2, 15, 12, 0, tzinfo=UTC))
+
+
 async def test_new_plans_judge_everybody_who_ever_paid(billing: Any) -> None:
     account, poor = await billing.funded("15"), await billing.funded("1")
     await put_plans(billing, PLANS)

@@ -8,12 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.domain.accounts import (
+    LONG_AGO,
     PLATFORM_ACCOUNTS,
+    PROMO,
     Account,
     Customer,
     held_name,
     wallet_name,
 )
+from billing.domain.allowances import Allowance, Allowances, is_due
 from billing.domain.books import Books, Operation, Wanted
 from billing.domain.leases import CloseLease, ExpireLeases, Lease, RequestLease
 from billing.domain.spenders import Spender
@@ -35,12 +38,16 @@ def uid(number: int) -> str:
 ACCOUNTS = [uid(1), uid(2)]
 SPENDERS = {uid(11): ACCOUNTS[0], uid(12): ACCOUNTS[0], uid(13): ACCOUNTS[1]}
 LEASES = [uid(100 + number) for number in range(5)]
+DAY_S = 86_400
+ALLOWANCES: Allowances = {"": Allowance(30, "day", "UTC")}
+NEVER_MET = (0, 0, False, None, 0, LONG_AGO)
 
 
 class Memory:
     """The ledger as rows in memory: what PostgreSQL is to the service, in a few dictionaries."""
 
-    def __init__(self) -> None:
+    def __init__(self, allowances: Allowances | None = None) -> None:
+        self.allowances = allowances
         self.accounts: dict[str, list[int]] = {name: [0, 0] for name in PLATFORM_ACCOUNTS}
         self.customers: dict[str, tuple[Any, ...]] = {}
         self.spenders: dict[str, tuple[Any, ...]] = {}
@@ -55,6 +62,7 @@ class Memory:
     def apply(self, batch: list[Operation]) -> list[Any]:
         """One transaction."""
         books, wanted = Books(self.now), Wanted()
+        books.allowances = self.allowances
         for operation in batch:
             operation.want(wanted)
         self._load(books, wanted)
@@ -84,17 +92,20 @@ class Memory:
             )  # fmt: skip
         names_ = [*wanted.platform, *(wallet_name(id_) for id_ in wanted.customers)]
         names_ += [held_name(id_) for id_ in wanted.customers]
+        if any(self._is_due(id_) for id_ in wanted.customers):
+            names_.append(PROMO)
         for name in names_:
             debits, credits_ = self.accounts.setdefault(name, [0, 0])
             negative = name in PLATFORM_ACCOUNTS
             number = sorted(self.accounts).index(name)
             books.accounts[name] = Account(number, name, debits, credits_, allow_negative=negative)
         for id_ in wanted.customers:
-            usage, billing, low, recalled_at = self.customers.get(id_, (0, 0, False, None))
+            usage, billing, low, recalled_at, free, until = self.customers.get(id_, NEVER_MET)
             wallet, held = books.accounts[wallet_name(id_)], books.accounts[held_name(id_)]
             books.customers[id_] = Customer(
-                id_, wallet, held, usage, billing, low=low, recalled_at=recalled_at
-            )
+                id_, wallet, held, usage, billing, low=low, recalled_at=recalled_at, free_nano=free,
+                allowance_until=until,
+            )  # fmt: skip
         books.fresh_usage = wanted.usage - self.claimed
         self.claimed |= wanted.usage
         books.operations = {id_: self.operations[id_] for id_ in wanted.operations & self.operations.keys()}
@@ -103,7 +114,9 @@ class Memory:
         for account in books.accounts.values():
             self.accounts[account.name] = [account.debits, account.credits]
         for c in books.customers.values():
-            self.customers[c.id] = (c.usage_sequence, c.billing_sequence, c.low, c.recalled_at)
+            self.customers[c.id] = (
+                c.usage_sequence, c.billing_sequence, c.low, c.recalled_at, c.free_nano, c.allowance_until
+            )  # fmt: skip
         for s in books.spenders.values():
             self.spenders[s.id] = (
                 s.account, s.kind, s.budget_nano, s.period, s.window_start, s.used_nano, s.held_nano,
@@ -118,6 +131,10 @@ class Memory:
         self.charges += books.charges
         self.events += books.events
 
+    def _is_due(self, id_: str) -> bool:
+        free, until = self.customers.get(id_, NEVER_MET)[4:]
+        return is_due(self.allowances, "", None, until, free, self.now)
+
     def balance(self, name: str) -> int:
         """Credits - debits."""
         debits, credits_ = self.accounts[name]
@@ -129,6 +146,8 @@ class Memory:
         for name in self.accounts:
             assert name in PLATFORM_ACCOUNTS or self.balance(name) >= 0
         for account in self.customers:
+            money = self.balance(wallet_name(account)) + self.balance(held_name(account))
+            assert 0 <= self.customers[account][4] <= money
             open_ = [row for row in self.leases.values() if row[2] == account]
             assert self.balance(held_name(account)) == sum(row[5] - row[6] - row[7] for row in open_)
             told = [charge.sequence for charge in self.charges if charge.record.account == account]
@@ -199,9 +218,14 @@ def operations(draw: st.DrawFn) -> Operation:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(operations(), st.integers(0, 40)), max_size=25))
-def test_invariants_hold_after_every_operation(steps: list[tuple[Operation, int]]) -> None:
-    memory = Memory()
+@given(
+    st.lists(st.tuples(operations(), st.integers(0, 40) | st.just(DAY_S)), max_size=25),
+    st.sampled_from([None, ALLOWANCES]),
+)
+def test_invariants_hold_after_every_operation(
+    steps: list[tuple[Operation, int]], allowances: Allowances | None
+) -> None:
+    memory = Memory(allowances)
     for operation, seconds in steps:
         memory.now += timedelta(seconds=seconds)
         before = memory.facts()
@@ -213,9 +237,11 @@ def test_invariants_hold_after_every_operation(steps: list[tuple[Operation, int]
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(operations(), max_size=25))
-def test_a_batch_decides_as_its_operations_one_by_one(batch: list[Operation]) -> None:
-    together, apart = Memory(), Memory()
+@given(st.lists(operations(), max_size=25), st.sampled_from([None, ALLOWANCES]))
+def test_a_batch_decides_as_its_operations_one_by_one(
+    batch: list[Operation], allowances: Allowances | None
+) -> None:
+    together, apart = Memory(allowances), Memory(allowances)
     for memory in (together, apart):
         memory.apply([PostTopup(uid(900), ACCOUNTS[0], 100, "grant", ""),
                       PostTopup(uid(901), ACCOUNTS[1], 50, "grant", "")])  # fmt: skip
