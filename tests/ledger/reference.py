@@ -4,13 +4,21 @@ Written from the rules (services/billing/README.md), not from the service's code
 of the operations. Amounts are nano-USD, times are those of the test's clock.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
+import msgspec
+
+from billing.domain.captures import CaptureHold, RefundHold
+from billing.domain.holds import ExpireHolds, ExtendHold, OpenHold, VoidHold
 from billing.domain.leases import CloseLease, ExpireLeases, RequestLease
 from billing.domain.topups import PostTopup
 from billing.domain.usage import ChargeUsage
+from common.contracts import principals
+from common.contracts.holds import HoldCapture, HoldExtend, HoldOpen, HoldRefund, HoldVoid
 from common.contracts.usage import UsageRecord
 
 COMFORT = 20
@@ -36,6 +44,15 @@ class Budget:
 
     def left(self) -> int:
         return UNLIMITED if self.limit is None else max(0, self.limit - self.used - self.held)
+
+    def obey(self, told: principals.Budget | None, now: datetime) -> None:
+        """What the principal says of it now."""
+        if told is not None and told.period != self.period:
+            self.period, self.used = told.period, 0
+            midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+            self.since = midnight if self.period == "day" else datetime(1970, 1, 1, tzinfo=UTC)
+        self.limit = None if told is None else told.limit_nano
+        self.roll(now)
 
     def roll(self, now: datetime) -> None:
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -63,6 +80,25 @@ class Lease:
 
 
 @dataclass
+class Hold:
+    """amount = captured + released + what is left."""
+
+    account: str
+    spender: str
+    expires_at: datetime
+    amount: int = 0
+    captured: int = 0
+    released: int = 0
+    state: str = "open"
+    shares: dict[str, int] = field(default_factory=dict)
+    refunded: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def left(self) -> int:
+        return self.amount - self.captured - self.released
+
+
+@dataclass
 class ReferenceLedger:
     """`apply` carries out one operation at `now` and says what its caller is told."""
 
@@ -73,20 +109,141 @@ class ReferenceLedger:
     leases: dict[str, Lease] = field(default_factory=dict)
     charged: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     topups: dict[str, tuple[PostTopup, Outcome]] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    answers: dict[str, tuple[object, Outcome]] = field(default_factory=dict)
 
     def apply(self, operation: object, now: datetime) -> Outcome:
         match operation:
             case PostTopup():
-                return self._topup(operation)
+                outcome = self._topup(operation)
             case RequestLease():
-                return self._request(operation, now)
+                outcome = self._request(operation, now)
             case CloseLease():
-                return self._close(operation, now)
+                outcome = self._close(operation, now)
             case ExpireLeases():
-                return self._expire(operation)
+                outcome = self._expire(operation)
             case ChargeUsage():
-                return self._charge(operation, now)
-        raise TypeError(type(operation))
+                outcome = self._charge(operation, now)
+            case ExpireHolds():
+                due = [self.holds[name] for name in operation.holds if name in self.holds]
+                outcome = ("count", sum(self._expire_hold(hold, now) for hold in due))
+            case OpenHold(opening):
+                outcome = self._once(opening.hold, opening, lambda: self._open_hold(opening, now))
+            case ExtendHold(request) | CaptureHold(request) | VoidHold(request) | RefundHold(request):
+                outcome = self._once(request.id, request, lambda: self._use_hold(request, now))
+            case _:
+                raise TypeError(type(operation))
+        return outcome
+
+    def _once(self, id_: str, request: object, work: Callable[[], Outcome]) -> Outcome:
+        """The same id with the same body is answered as before; a refusal for want of money stays one."""
+        if id_ in self.answers:
+            first, answer = self.answers[id_]
+            return answer if _body(first) == _body(request) else refused("conflict")
+        answer = work()
+        if answer[0] == "hold" or answer[1] in {"insufficient_quota", "budget_exceeded"}:
+            self.answers[id_] = (request, answer)
+        return answer
+
+    def _open_hold(self, request: HoldOpen, now: datetime) -> Outcome:
+        spender = self.spenders.setdefault(request.spender, Budget(request.account))
+        if spender.account != request.account:
+            return refused("conflict")
+        spender.obey(request.budget, now)
+        hold = Hold(request.account, request.spender, now + timedelta(seconds=request.ttl_s))
+        lack = self._lack(hold, request.amount_nano)
+        if lack is not None:
+            return lack
+        self.holds[request.hold] = hold
+        self._reserve(hold, "hold_open", request.amount_nano)
+        return self._told(hold)
+
+    def _use_hold(self, request: HoldExtend | HoldCapture | HoldVoid | HoldRefund, now: datetime) -> Outcome:
+        hold = self.holds.get(request.hold)
+        if hold is None:
+            return refused("hold_not_found")
+        if isinstance(request, HoldRefund):
+            return self._refund(hold, request)
+        self._expire_hold(hold, now)
+        if hold.state != "open":
+            return refused("hold_expired" if hold.state == "expired" else f"hold_already_{hold.state}")
+        if isinstance(request, HoldExtend):
+            self.spenders[hold.spender].roll(now)
+            lack = self._lack(hold, request.more_nano) if request.more_nano else None
+            if lack is not None:
+                return lack
+            self._reserve(hold, "hold_extend", request.more_nano)
+            hold.expires_at = max(hold.expires_at, now + timedelta(seconds=request.ttl_s))
+        elif isinstance(request, HoldVoid):
+            self._release(hold, "voided", "hold_void")
+        else:
+            amount = hold.left if request.amount_nano is None else request.amount_nano
+            if amount > hold.left:
+                return refused("exceeds_hold")
+            spender = self.spenders[hold.spender]
+            spender.roll(now)
+            spender.used += amount
+            spender.held -= amount
+            hold.captured = amount
+            hold.shares = {share.account: share.amount_nano for share in request.credits} or {
+                "revenue": amount
+            }
+            self.held[hold.account] -= amount
+            self._move("hold_capture", amount)
+            self._release(hold, "captured", "hold_release")
+        return self._told(hold)
+
+    def _refund(self, hold: Hold, request: HoldRefund) -> Outcome:
+        if hold.state != "captured":
+            return refused("hold_not_captured")
+        rest = {name: share - hold.refunded.get(name, 0) for name, share in hold.shares.items()}
+        left = sum(rest.values())
+        amount = left if request.amount_nano is None else request.amount_nano
+        if amount > left or amount == 0:
+            return refused("exceeds_capture")
+        exact = {name: Fraction(amount * share, left) for name, share in rest.items()}
+        parts = {name: int(part) for name, part in exact.items()}
+        by_remainder = sorted(exact, key=lambda name: exact[name] - parts[name], reverse=True)
+        for name in by_remainder[: amount - sum(parts.values())]:
+            parts[name] += 1
+        for name, part in parts.items():
+            hold.refunded[name] = hold.refunded.get(name, 0) + part
+        self.wallets[hold.account] += amount
+        self._move("hold_refund", amount)
+        return self._told(hold)
+
+    def _lack(self, hold: Hold, amount: int) -> Outcome | None:
+        if amount > self.wallets[hold.account]:
+            return refused("insufficient_quota")
+        return refused("budget_exceeded") if amount > self.spenders[hold.spender].left() else None
+
+    def _reserve(self, hold: Hold, kind: str, amount: int) -> None:
+        self.wallets[hold.account] -= amount
+        self.held[hold.account] += amount
+        self.spenders[hold.spender].held += amount
+        hold.amount += amount
+        self._move(kind, amount)
+
+    def _release(self, hold: Hold, state: str, kind: str) -> None:
+        rest = hold.left
+        self.held[hold.account] -= rest
+        self.wallets[hold.account] += rest
+        self.spenders[hold.spender].held -= rest
+        hold.released += rest
+        hold.state = state
+        self._move(kind, rest)
+
+    def _expire_hold(self, hold: Hold, now: datetime) -> bool:
+        if hold.state != "open" or now < hold.expires_at:
+            return False
+        self._release(hold, "expired", "hold_expire")
+        return True
+
+    def _told(self, hold: Hold) -> Outcome:
+        spender = self.spenders[hold.spender]
+        amounts = (hold.amount, hold.left, hold.captured, hold.released, sum(hold.refunded.values()))
+        left = None if spender.limit is None else spender.left()
+        return ("hold", hold.state, *amounts, self.wallets[hold.account], left)
 
     def _move(self, kind: str, amount: int) -> None:
         self.moved[kind] = self.moved.get(kind, 0) + amount
@@ -134,15 +291,7 @@ class ReferenceLedger:
 
     def _grant(self, call: RequestLease, lease: Lease, spender: Budget, now: datetime) -> Outcome:
         request = call.request
-        if request.budget is None:
-            spender.limit = None
-        else:
-            if request.budget.period != spender.period:
-                spender.period, spender.used = request.budget.period, 0
-                midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-                spender.since = midnight if spender.period == "day" else datetime(1970, 1, 1, tzinfo=UTC)
-            spender.limit = request.budget.limit_nano
-        spender.roll(now)
+        spender.obey(request.budget, now)
         account = request.account
         available = min(self.wallets[account], spender.left())
         granted, all_fit = 0, True
@@ -151,7 +300,8 @@ class ReferenceLedger:
                 granted += need
             else:
                 all_fit = False
-        lone = self.held[account] == lease.left and 0 < request.minimum_nano <= available
+        held_by_holds = sum(hold.left for hold in self.holds.values() if hold.account == account)
+        lone = self.held[account] - held_by_holds == lease.left and 0 < request.minimum_nano <= available
         if not all_fit and granted == 0 and lone:
             granted = min(available, request.needs_nano[0])
         if all_fit and self.wallets[account] - granted >= COMFORT * max(request.wants_nano, 1):
@@ -226,3 +376,8 @@ class ReferenceLedger:
         self._move("overage", overage)
         self._move("uncollected", uncollected)
         return from_held, overage, uncollected
+
+
+def _body(request: object) -> object:
+    """What must be the same for an id to mean the same: not what the principal says of the spender now."""
+    return msgspec.structs.replace(request, budget=None) if isinstance(request, HoldOpen) else request
