@@ -30,7 +30,8 @@ def test_a_customer_from_nothing_to_a_paid_request(suite: RunningSuite) -> None:
     assert Decimal(5) - Decimal(record["cost"]) == balance
     everybody = json.loads(suite.cli("usage", "list", "--limit", "500", "--json").stdout)
     assert email in {entry["email"] for entry in everybody}
-    assert [entry["id"] for entry in everybody] == sorted((entry["id"] for entry in everybody), reverse=True)
+    times = [entry["started_at"] for entry in everybody]
+    assert times == sorted(times, reverse=True)
     assert json.loads(suite.cli("users", "show", email.upper(), "--json").stdout)["account"] == account
     wallet = json.loads(suite.cli("wallet", "show", email, "--json").stdout)
     assert Decimal(wallet["balance"]) == balance

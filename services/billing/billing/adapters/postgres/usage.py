@@ -79,8 +79,11 @@ _COLUMNS = (
     " (SELECT coalesce(sum(f.amount_nano), 0)::bigint FROM charge_refunds AS f"
     " WHERE f.record = usage_records.id) AS refunded_nano"
 )
-# Of these columns account, spender, request_id and started_at lead an index of their own; the others narrow
-# what one of those finds, and without any the index on the time is read from its newest end.
+# What is somebody's own is entered by an index of that; the other filters narrow what it finds. Everybody's
+# is read by the time, whose index is on another expression of it: it is never chosen for one account, where
+# it would pass over the rows of all.
+_OWN_INDEX = frozenset(("account", "spender", "request_id"))
+_LOCAL = "({} AT TIME ZONE 'UTC')"
 _CONDITIONS = {
     "account": "account = CAST(:account AS uuid)",
     "spender": "spender = CAST(:spender AS uuid)",
@@ -130,8 +133,14 @@ def _charged(row: Any) -> ChargedUsage:
 def list_statement(names: tuple[str, ...]) -> TextClause:
     """The query of `newest` when these fields of the filter are given."""
     conditions = "".join(f" AND {_CONDITIONS[name]}" for name in names)
+    time, before = "started_at", "CAST(:before_at AS timestamptz)"
+    if _OWN_INDEX.isdisjoint(names):
+        time, before = _LOCAL.format(time), _LOCAL.format(before)
+        for name, sign in (("since", ">="), ("until", "<")):
+            if name in names:
+                conditions += f" AND {time} {sign} {_LOCAL.format(f'CAST(:{name} AS timestamptz)')}"
     return text(
         f"SELECT {_COLUMNS} FROM usage_records"  # noqa: S608  our own words
-        " WHERE (started_at, usage_records.id) < (:before_at, CAST(:before_id AS uuid))"
-        f"{conditions} ORDER BY started_at DESC, usage_records.id DESC LIMIT :limit"
+        f" WHERE ({time}, usage_records.id) < ({before}, CAST(:before_id AS uuid))"
+        f"{conditions} ORDER BY {time} DESC, usage_records.id DESC LIMIT :limit"
     )
