@@ -53,6 +53,6 @@ NATS_USERS = {
         publishes=("intake.usage.*", "relay.channels.changed", "rpc.billing.lease.>"),
         hears=("relay.channels.changed", "billing.lease.recalled.v1.*"),
     ),
-    "media-tasks": _service("media-tasks"),
-    "oauth": _service("oauth"),
+    "media-tasks": _service("media-tasks", publishes=("rpc.billing.hold.>",)),
+    "oauth": _service("oauth", publishes=("rpc.billing.hold.>",)),
 }

@@ -41,6 +41,9 @@ class Gateway(BaseHTTPRequestHandler):
         },
         "/api/billing/membership": {"account": ACCOUNT, "plan": "vip", "since": None, "until": "2026-02-15"},
         "/api/billing/plans": {"data": PLANS, "version": 3, "next": None},
+        "/api/billing/holds": {"data": [{"id": "h1", "state": "open", "amount": "0.5"}], "next": None},
+        "/api/billing/holds/h1": {"id": "h1", "credits": {"revenue": "0.5"}},
+        "/api/billing/usage/r1/refunds": {"amount": "0.1", "currency": "USD", "balance": "9.1"},
         "/api/billing/audit": {
             "ok": False,
             "checks": [{"name": "sums", "ok": False, "detail": "1 nano off"}],
@@ -94,6 +97,14 @@ def test_a_member_is_shown_with_what_is_free(url: str) -> None:
     assert (member["plan"], member["until"], member["free"], member["paid"]) == (
         "vip", "2026-02-15", "0.5", "9.4987",
     )  # fmt: skip
+
+
+def test_holds_are_shown_and_a_charge_is_refunded(url: str) -> None:
+    listed = tollway(url, "holds", "list", "--email", "ada@example.com", "--state", "open", "--json")
+    assert [hold["id"] for hold in json.loads(listed.stdout)] == ["h1"]
+    assert "revenue=0.5" in tollway(url, "holds", "show", "h1").stdout
+    refunded = tollway(url, "refunds", "create", "r1", "--amount", "0.1", "--reason", "black")
+    assert refunded.stdout == "refunded 0.1 USD; the wallet has 9.1\n"
 
 
 def test_plans_are_listed_and_put_in_force_from_a_file(url: str, tmp_path: Path) -> None:

@@ -39,9 +39,9 @@ class LeaseGrant(msgspec.Struct, frozen=True, array_like=True):
     """What was granted by this call; sum over calls is the lease's total.
 
     `low` tells the replica to return what is idle at once. `reason` says why less than the needs was
-    granted: `balance`, `budget`, `max_charge` (a need is more than the spender may spend at once), or `recall`
-    (other replicas were asked to return idle money: ask again soon). `available_nano` is, for the error
-    message, what wallet and budget would still give, or the most that may be spent at once.
+    granted: `balance`, `budget`, `max_charge` (a need is more than the spender may spend at once), or
+    `recall` (other replicas were asked to return idle money: ask again soon). `available_nano` is, for the
+    error message, what wallet and budget would still give, or the most that may be spent at once.
     """
 
     lease: str
