@@ -10,8 +10,9 @@ class TransferPosted(msgspec.Struct, frozen=True, tag="billing.transfer.posted.v
     """One immutable double-entry transfer that touched the account (charges and holds: see their own events).
 
     `kind`: grant, topup, payment, redemption, payment_refund, payment_refund_reversed, chargeback,
-    chargeback_reversed, debt_paid, lease_grant, lease_return, lease_expire, correction. `debit`/`credit` name
-    ledger accounts such as `wallet:<account>`, `held:<account>`, `promo`, `stripe_clearing`.
+    chargeback_reversed, debt_paid, allowance, allowance_expire, lease_grant, lease_return, lease_expire,
+    correction. `debit`/`credit` name ledger accounts such as `wallet:<account>`, `held:<account>`, `promo`,
+    `stripe_clearing`.
     """
 
     id: str
