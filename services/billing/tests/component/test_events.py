@@ -148,7 +148,7 @@ async def test_months_of_the_log_are_dropped_after_retention(billing: Billing) -
         "CREATE TABLE billing_events_2024_01 PARTITION OF billing_events"
         " FOR VALUES FROM ('2024-01-01+00') TO ('2024-02-01+00')",
         "INSERT INTO billing_events (account, sequence, last, created_at, events)"
-        f" VALUES ('{account}', 0, 0, '2024-01-31T23:59Z', '[]')",
+        " SELECT account, 0, 0, '2024-01-31T23:59Z', '[]' FROM customers",
     )
     log = PostgresEvents(billing.database)
     tables = "SELECT count(*) FROM pg_class WHERE relname = 'billing_events_2024_01'"
@@ -224,10 +224,12 @@ async def test_a_transaction_that_commits_late_is_not_overtaken(billing: Billing
         writing = driver.transaction()
         await writing.start()
         await driver.execute("SELECT pg_current_xact_id()")
+        body = b'[{"id":"x","type":"billing.t.v1","sequence":1,"account":"a"}]'
         await driver.execute(
-            "INSERT INTO billing_events (account, sequence, last, created_at, events) VALUES ($1, 1, 1, now(),"
-            ' convert_to(\'[{"id":"x","type":"billing.t.v1","sequence":1,"account":"a"}]\', \'UTF8\'))',
+            "INSERT INTO billing_events (account, sequence, last, created_at, events)"
+            " VALUES ($1, 1, 1, now(), $2)",
             early,
+            body,
         )
         await billing.topup(late, "1")
         first = await replay(billing, "admin", "billing", "admin", account="all")
@@ -239,7 +241,7 @@ async def test_a_transaction_that_commits_late_is_not_overtaken(billing: Billing
     assert [event.subject for event in told(first) + rest] == [late, late, early, late, late]
 
 
-REFUSED = (
+REFUSED: tuple[dict[str, str], ...] = (
     {},
     {"stream": "tasks"},
     {"stream": "usage", "after": "-1"},

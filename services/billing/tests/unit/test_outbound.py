@@ -1,7 +1,7 @@
 """The gate to addresses that customers name."""
 
 import socket
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import pytest
@@ -14,7 +14,7 @@ from billing.notices.adapters.outbound import OutboundHttp, is_public
 @pytest.mark.parametrize(
     "address",
     [
-        "0.0.0.0",
+        "0.0.0.0",  # noqa: S104  an address to refuse
         "0.1.2.3",
         "10.0.0.1",
         "100.64.0.1",
@@ -78,7 +78,7 @@ class FakeResolver(AbstractResolver):
         self.addresses = list(addresses)
         self.questions = 0
 
-    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:  # noqa: ARG002
         self.questions += 1
         address = self.addresses.pop(0) if len(self.addresses) > 1 else self.addresses[0]
         return [
@@ -103,7 +103,7 @@ class Inside:
         self.hits = 0
         self.port = 0
 
-    async def __aenter__(self) -> "Inside":
+    async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._hit)
         self._runner = web.AppRunner(app, shutdown_timeout=0)

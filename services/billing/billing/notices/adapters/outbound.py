@@ -29,7 +29,7 @@ _SPECIAL = tuple(
     )
 )
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-"""RFC 4291 section 2.4. Outside lie IPv4-mapped, IPv4-compatible, NAT64, unique local, site-local and more."""
+"""RFC 4291 section 2.4. Outside lie IPv4-mapped and -compatible, NAT64, unique local, site-local and more."""
 
 
 class ForbiddenAddressError(OSError):

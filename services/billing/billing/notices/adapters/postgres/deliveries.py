@@ -78,7 +78,8 @@ _DISABLE = text(
 )
 _LIST = text(
     "SELECT id::text, endpoint::text, event::text, type, account::text, sequence, status, attempts,"
-    " CASE WHEN status = 'pending' AND NOT leased THEN due_at END, response_code, error, created_at, finished_at FROM webhook_deliveries"
+    " CASE WHEN status = 'pending' AND NOT leased THEN due_at END, response_code, error,"
+    " created_at, finished_at FROM webhook_deliveries"
     " WHERE webhook_deliveries.endpoint = CAST(:endpoint AS uuid) AND webhook_deliveries.id < :before"
     " ORDER BY webhook_deliveries.id DESC LIMIT :limit"
 )
