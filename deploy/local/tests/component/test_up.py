@@ -9,11 +9,13 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -113,6 +115,33 @@ def test_a_detached_suite_serves_until_down_and_leaves_no_process(data_dir: Path
         assert [process for process in family if process.is_running()] == []
         assert not (data_dir / "state.json").exists()
     assert tollway("down", data_dir=data_dir).stdout == f"not running on {data_dir}\n"
+
+
+def test_a_first_user_pays_on_the_page_of_the_simulated_stripe_and_redeems_a_code(data_dir: Path) -> None:
+    def ask(*arguments: str) -> Any:
+        answer = tollway(*arguments, "--json", data_dir=data_dir)
+        assert answer.returncode == 0, answer.stderr
+        return json.loads(answer.stdout)
+
+    with background(data_dir), httpx.Client(trust_env=False) as browser:
+        payment = ask("payments", "create", "demo@example.com", "5.50")
+        assert "Balance" in browser.get(payment["url"]).text
+        paid = browser.post(payment["url"], data={"action": "pay", "card": "4242424242424242"})
+        assert paid.status_code == 303
+        deadline = time.monotonic() + PATIENCE_S
+        while ask("payments", "show", payment["id"])["status"] != "succeeded":
+            assert time.monotonic() < deadline, "the webhook never came"
+        assert ask("wallet", "show", "demo@example.com")["balance"] == "15.5"
+        refund = ask("payments", "refund", payment["id"], "--amount", "0.50")
+        assert refund["credits"] == "0.5"
+        batch = ask("codes", "create", "2", "--count", "2", "--name", "spring")
+        assert ask("codes", "redeem", "demo@example.com", batch["codes"][0])["balance"] == "17"
+        again = tollway("codes", "redeem", "demo@example.com", batch["codes"][0], data_dir=data_dir)
+        assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+        assert ask("codes", "revoke", batch["id"])["redeemed"] == 1
+        assert [code["account"] is None for code in ask("codes", "list", batch["id"])] == [False, True]
+        assert [each["reversed"] for each in ask("payments", "list", "demo@example.com")] == ["0.5"]
+        assert ask("audit")["ok"]
 
 
 def test_a_part_that_dies_takes_the_suite_down_and_is_named(data_dir: Path) -> None:
