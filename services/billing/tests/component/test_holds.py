@@ -34,7 +34,7 @@ class Holder:
         self.billing = billing
 
     async def open(self, account: str, amount_nano: int = USD, **fields: Any) -> HoldState:
-        values = {"hold": uuid7(), "spender": uuid7(), "ttl_s": 60} | fields
+        values: dict[str, Any] = {"hold": uuid7(), "spender": uuid7(), "ttl_s": 60} | fields
         request = HoldOpen(account=account, amount_nano=amount_nano, **values)
         state: HoldState = await self.billing.rpc.call(HOLD_OPEN, request, 10)
         return state

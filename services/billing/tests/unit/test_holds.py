@@ -237,7 +237,7 @@ class Model(RuleBasedStateMachine):
             self.answers[id_] = (body, answer)
 
     def _over(self, row: dict[str, Any]) -> bool:
-        return row["state"] == "open" and self.memory.now >= row["until"]
+        return bool(row["state"] == "open" and self.memory.now >= row["until"])
 
     def _live(self, hold: str) -> Any:
         row = self.holds.get(hold)
