@@ -24,7 +24,7 @@ async def test_every_format_holds_what_the_list_shows_and_what_the_ledger_took(b
         await billing.publish(billing.record(account, spender, model='模型, "a"\n'))
     await billing.until_charged(count)
     listed: list[dict[str, Any]] = []
-    before = ""
+    before: str | None = ""
     while before is not None:
         url = f"/api/billing/usage?limit=500{before and '&before=' + before}"
         page = (await billing.http.get(url, headers=billing.headers(account))).json()

@@ -128,7 +128,7 @@ async def test_numbers_have_no_gap_whatever_is_raced_and_refused(billing: Any) -
     numbers = sorted({answer.json()["number"] for answer in answers if answer.status_code == 201})
     assert numbers == [f"INV-{number:06d}" for number in range(1, 7)]
     listed: list[str] = []
-    after = ""
+    after: str | None = ""
     while after is not None:
         url = f"invoices?account=all&limit=4{after and '&after=' + after}"
         page = (await get(billing, uuid7(), url, "admin")).json()

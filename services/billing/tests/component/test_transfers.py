@@ -77,7 +77,8 @@ async def test_the_balance_of_a_moment_is_that_of_the_transfers_before_it_even_i
             await billing.until_charged(charges)
     query = (
         "SELECT position, posted_at, debit_account = a.id, credit_account = a.id, amount"
-        " FROM transfers t, accounts a WHERE a.name = 'wallet:' || CAST(:account AS text) AND t.customer = CAST(:account AS uuid)"
+        " FROM transfers t, accounts a WHERE a.name = 'wallet:' || CAST(:account AS text)"
+        " AND t.customer = CAST(:account AS uuid)"
         " ORDER BY position"
     )
     # One replica's clock was behind another's: the order of the ledger is that of positions all the same.

@@ -31,7 +31,8 @@ _PERIOD = f"""
         t.debit_account = ANY(:own) AS is_debit
     FROM transfers AS t
     WHERE t.customer = CAST(:account AS uuid) AND t.position > :low AND t.position <= :high
-    AND t.posted_at >= CAST(:since AS timestamptz) - {SKEW} AND t.posted_at < CAST(:until AS timestamptz) + {SKEW}
+    AND t.posted_at >= CAST(:since AS timestamptz) - {SKEW}
+    AND t.posted_at < CAST(:until AS timestamptz) + {SKEW}
     AND (t.debit_account = ANY(:own)) <> (t.credit_account = ANY(:own))
 """  # noqa: S608  our own words
 _USAGE = text(f"""

@@ -37,7 +37,8 @@ _CUT = text(f"""
 """)  # noqa: S608  our own words
 _TOUCHING = f"""
     SELECT position, posted_at, debit_account, debit_after, credit_after FROM transfers
-    WHERE customer = CAST(:account AS uuid) AND position <= :cut AND posted_at < CAST(:at AS timestamptz) + {SKEW}
+    WHERE customer = CAST(:account AS uuid) AND position <= :cut
+    AND posted_at < CAST(:at AS timestamptz) + {SKEW}
     AND (debit_account = :ledger_account OR credit_account = :ledger_account)
 """  # noqa: S608  our own words
 _AFTER = text(f"""
