@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import uvloop
 
-from bench import billing, load, processes, report
+from bench import billing, growth, load, processes, report
 from bench.load import Sample, Target
 from bench.processes import Suite
 from bench.report import Round
@@ -109,7 +109,13 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=50_000)
     parser.add_argument("--json", type=Path, default=processes.BUILD / "bench.json")
     parser.add_argument("--skip-litellm", action="store_true")
-    settings = parser.parse_args()
+    parser.add_argument("--only", choices=["growth"], help="another benchmark alone, with its own options")
+    settings, others = parser.parse_known_args()
+    if settings.only == "growth":
+        growth.main(others)
+        return
+    if others:
+        parser.error(f"unknown: {' '.join(others)}")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         figures = runner.run(_run(settings))
     settings.json.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import asyncio
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -136,14 +137,14 @@ def run(rows: int, accounts: int, seconds: int) -> dict[str, Any]:
         }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, run, print, write."""
     parser = argparse.ArgumentParser(prog="bench.growth", description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--accounts", type=int, default=100_000)
     parser.add_argument("--seconds", type=int, default=10, help="of each load")
     parser.add_argument("--json", type=Path, default=processes.BUILD / "growth.json")
-    settings = parser.parse_args()
+    settings = parser.parse_args(arguments)
     figures = run(settings.rows, settings.accounts, settings.seconds)
     settings.json.parent.mkdir(parents=True, exist_ok=True)
     settings.json.write_text(json.dumps(figures, indent=1, default=str) + "\n")

@@ -145,6 +145,41 @@ async def test_late_usage_of_a_closed_month_is_charged_in_the_present(billing: A
     assert "records=0" in (await billing.audit(to="2026-02-01"))["charges"]["detail"]
 
 
+@pytest.mark.parametrize(
+    ("check", "statement"),
+    [
+        ("movements", "UPDATE transfers SET amount = amount + 1 WHERE kind = 'lease_return'"),
+        ("movements", "UPDATE transfers SET credit_after = credit_after + 1 WHERE kind = 'topup'"),
+        ("charges", "UPDATE transfers SET amount = amount + 1 WHERE kind = 'usage'"),
+        ("charges", "UPDATE usage_records SET rate_micro = rate_micro + 1000"),
+        ("sequences", "UPDATE usage_records SET sequence = sequence + 1 WHERE sequence = 2"),
+    ],
+)
+async def test_a_period_finds_its_own_faults_and_no_others(billing: Any, check: str, statement: str) -> None:
+    january = await billing.funded("5")
+    await spend(billing, january, 2)
+    billing.clock.advance(20 * DAY_S)
+    february = await billing.funded("5")
+    await spend(billing, february, 2)
+    for body in ({"to": "2026-02-01"}, {"from": "2026-02-01"}, {"from": "2026-01-01", "to": "2026-03-01"}):
+        report = await billing.audit(**body)
+        assert report["ok"], report
+    await billing.change(
+        "ALTER TABLE transfers DISABLE TRIGGER transfers_immutable",
+        f"{statement} {'AND' if 'WHERE' in statement else 'WHERE'} posted_at < '2026-02-01'",
+    )
+    report = await billing.audit(to="2026-02-01")
+    assert not report[check]["ok"], report
+    assert (await billing.audit(**{"from": "2026-02-01"}))["ok"]
+
+
+async def test_a_period_that_is_none_is_refused(billing: Any) -> None:
+    headers = billing.headers("admin", "admin")
+    for body in ({"from": "yesterday"}, {"to": "2026-13-01"}, {"from": "2026-02-01", "to": "2026-02-01"}):
+        answer = await billing.http.post("/api/billing/audit", json=body, headers=headers)
+        assert answer.status_code == 400, body
+
+
 def test_months_follow_each_other() -> None:
     assert month_after(parse_month("2026-12")) == parse_month("2027-01")
     now = datetime(2026, 3, 1, tzinfo=UTC)

@@ -49,7 +49,7 @@ def list_paths(billing: Any) -> set[str]:
     """Every GET of the management API that takes no part of its path from the caller."""
     paths = set()
     for route in billing.apps[0].routes:
-        methods = getattr(route, "methods", set())
+        methods: set[str] = getattr(route, "methods", set())
         if "GET" in methods and route.path.startswith("/api/billing") and "{" not in route.path:
             paths.add(route.path)
     return paths

@@ -1,7 +1,10 @@
 """Monthly tables come ahead of time and leave after it, and the books stay right."""
 
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
+from billing.adapters.postgres.leases import PostgresLeases
 from billing.seals.adapters.postgres.closes import PostgresCloses
 from billing.seals.adapters.postgres.partitions import PostgresPartitions
 from billing.seals.usecases.partitions import Partitions
@@ -152,3 +155,20 @@ async def test_rows_without_a_month_of_their_own_are_told(billing: Any) -> None:
     await spend(billing, account, started_at_ms=0)
     await keep.keep()
     assert keep.stray_rows == 1
+
+
+async def test_ids_of_usage_are_forgotten_after_two_weeks_and_not_before(billing: Any) -> None:
+    """The id of version 4 lies among the old ones of version 7, but was received today."""
+    old, new, strange = uuid7_at(billing, -15), uuid7_at(billing, -13), "00000000-0000-4000-8000-000000000000"
+    insert = (
+        "INSERT INTO inbox (consumer, id, received_at)"
+        " VALUES ('billing-usage', '{}', now() - interval '{} days')"
+    )
+    await billing.change(insert.format(old, 15), insert.format(new, 13), insert.format(strange, 0))
+    await PostgresLeases(billing.database).prune(billing.clock.now() - timedelta(days=14), 14)
+    assert {str(row[0]) for row in await billing.rows("SELECT id FROM inbox")} == {new, strange}
+
+
+def uuid7_at(billing: Any, days: int) -> str:
+    milliseconds = int((billing.clock.time() + days * DAY_S) * 1000)
+    return str(UUID(int=(milliseconds << 80) | 0x7000_8000_0000_0000_0001))

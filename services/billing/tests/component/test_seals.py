@@ -160,7 +160,7 @@ async def test_two_replicas_seal_under_traffic_without_a_gap_or_a_double(billing
         for _ in range(50):
             async with billing.database.engine.connect() as connection:
                 await connection.exec_driver_sql("SELECT nextval('transfers_position_seq')")
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # reason: only lets the others run
 
     await asyncio.gather(*(post(index) for index in range(16)), rolled_back())
     await seal_all(billing)

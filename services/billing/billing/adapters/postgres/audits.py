@@ -8,6 +8,7 @@ balances of the last close before them.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import text
@@ -277,7 +278,7 @@ class PostgresAuditor:
                 values = {key: value for key, value in bounds.items() if f":{key}" in statement}
                 row = (await connection.execute(text(statement), values)).mappings().one()
                 ok = not any(value for column, value in row.items() if column.startswith("bad_"))
-                shown = [f"{column}={value}" for column, value in row.items() if value is not None]
+                shown = [f"{column}={_plain(value)}" for column, value in row.items() if value is not None]
                 checks.append(AuditCheck(name, ok, ", ".join(shown)))
         checks.extend([await check(period) for check in self._more])
         return checks
@@ -291,6 +292,11 @@ class PostgresAuditor:
                 for unit, quantity in quantities.items():
                     units[unit] = units.get(unit, 0) + quantity
         return billed
+
+
+def _plain(value: object) -> object:
+    """Sums are numeric, which would be shown with an exponent."""
+    return int(value) if isinstance(value, Decimal) else value
 
 
 async def _bounds(connection: AsyncConnection, period: Period | None) -> dict[str, Any]:

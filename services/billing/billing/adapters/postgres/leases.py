@@ -1,20 +1,29 @@
 """Housekeeping of leases in PostgreSQL: which are due, and which are history."""
 
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import text
 
-from common.kit import outbox
+from billing.adapters.postgres.ledger import USAGE_INBOX
 from common.kit.db import Database
 
 _DUE = text(
     "SELECT id::text FROM leases WHERE state <> 'expired' AND expires_at <= :cutoff"
     " AND (state = 'open' OR spent_nano + returned_nano < granted_nano) ORDER BY expires_at LIMIT :limit"
 )
-_PRUNE = text(
-    "DELETE FROM leases WHERE state <> 'open' AND spent_nano + returned_nano = granted_nano"
-    " AND expires_at < :before"
+# A bounded number at a time, so that no transaction is long. Ids of usage are UUIDv7: the old ones lie
+# together in the primary key, and `received_at` keeps one of another kind from being forgotten too early.
+_PRUNE_LEASES = text(
+    "DELETE FROM leases WHERE ctid = ANY(ARRAY(SELECT ctid FROM leases WHERE state <> 'open'"
+    " AND spent_nano + returned_nano = granted_nano AND expires_at < :before LIMIT :limit))"
 )
+_PRUNE_INBOX = text(
+    "DELETE FROM inbox WHERE consumer = :consumer AND id IN (SELECT id FROM inbox WHERE consumer = :consumer"
+    " AND id < CAST(:before AS uuid) AND received_at < now() - make_interval(days => :days)"
+    " ORDER BY id LIMIT :limit)"
+)
+_CHUNK = 10_000
 
 
 class PostgresLeases:
@@ -31,9 +40,13 @@ class PostgresLeases:
 
     async def prune(self, before: datetime, inbox_days: int) -> None:
         """Forget leases settled before `before`, and usage ids older than `inbox_days`."""
-        async with self._database.transaction() as connection:
-            await connection.execute(_PRUNE, {"before": before})
-            await outbox.prune_inbox(connection, inbox_days)
+        oldest_kept = str(UUID(int=int(before.timestamp() * 1000) << 80))
+        inbox = {"consumer": USAGE_INBOX, "before": oldest_kept, "days": inbox_days}
+        for statement, values in ((_PRUNE_LEASES, {"before": before}), (_PRUNE_INBOX, inbox)):
+            pruned = _CHUNK
+            while pruned == _CHUNK:
+                async with self._database.transaction() as connection:
+                    pruned = (await connection.execute(statement, values | {"limit": _CHUNK})).rowcount
 
     async def create_partitions(self, months: int) -> None:
         """Make the tables for this month and the `months` after it."""
