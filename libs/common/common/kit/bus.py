@@ -128,7 +128,7 @@ class Bus:
         the last it has them all. UnavailableError otherwise; the first ones may be stored then, and the
         broker drops them when the chain is sent again. Headers are ours, and have `Nats-Msg-Id`.
         """
-        frames = []
+        frames: list[bytes] = []
         before = ""
         for subject, headers, payload in messages:
             if before:

@@ -37,10 +37,10 @@ class Database:
         Raises asyncpg's own errors, which `is_transient` understands.
         """
         async with self.engine.connect() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
+            driver = await _driver_of(connection)
             while driver.is_closed():  # the server was killed while it lay in the pool
                 await connection.invalidate()
-                driver = (await connection.get_raw_connection()).driver_connection
+                driver = await _driver_of(connection)
             try:
                 async with driver.transaction():
                     yield driver
@@ -58,6 +58,12 @@ class Database:
     async def close(self) -> None:
         """Close every connection of the pool."""
         await self.engine.dispose()
+
+
+async def _driver_of(connection: AsyncConnection) -> asyncpg.Connection:
+    raw = await connection.get_raw_connection()
+    driver: asyncpg.Connection = raw.driver_connection
+    return driver
 
 
 def async_url(url: str) -> str:

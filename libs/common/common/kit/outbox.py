@@ -1,13 +1,13 @@
-"""Transactional outbox and inbox: an event exists exactly when its fact does, and is applied once.
+"""Transactional outbox: an event exists exactly when its fact does.
 
 Events are CloudEvents 1.0 in NATS binary mode: attributes as `ce-*` headers, JSON body, `Nats-Msg-Id` = id.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC
 
 import msgspec
 from sqlalchemy import text
@@ -30,14 +30,6 @@ CREATE TABLE outbox (
     created_at timestamptz NOT NULL DEFAULT now()
 )
 """
-INBOX_DDL = """
-CREATE TABLE inbox (
-    consumer    text NOT NULL,
-    id          uuid NOT NULL,
-    received_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (consumer, id)
-)
-"""
 INSERT_PACKETS = "INSERT INTO outbox (events, created_at) SELECT unnest($1::text[]), $2"
 """For who writes through asyncpg; its parameters are `packets(events)` and when they happened (`ce-time`)."""
 _PACKET = 250
@@ -49,11 +41,6 @@ _LOCK = "SELECT pg_try_advisory_xact_lock($1) AND set_config('synchronous_commit
 _READ = "SELECT position, events, created_at FROM outbox ORDER BY position LIMIT $1"
 _DELETE = "DELETE FROM outbox WHERE position = ANY($1::bigint[])"
 _REPLACE = "UPDATE outbox SET events = $2 WHERE position = $1"
-_CLAIM = text(
-    "INSERT INTO inbox (consumer, id) SELECT :consumer, unnest(CAST(:ids AS uuid[]))"
-    " ON CONFLICT DO NOTHING RETURNING id"
-)
-_PRUNE = text("DELETE FROM inbox WHERE received_at < now() - make_interval(days => :days)")
 
 
 class OutboxEvent(msgspec.Struct, frozen=True, gc=False):
@@ -98,17 +85,6 @@ async def append(connection: AsyncConnection, events: Sequence[OutboxEvent]) -> 
     """
     if events:
         await connection.execute(_APPEND, {"packets": packets(events)})
-
-
-async def claim(connection: AsyncConnection, consumer: str, ids: Iterable[str]) -> set[str]:
-    """The ids this consumer sees for the first time; claimed in the caller's transaction."""
-    rows = await connection.execute(_CLAIM, {"consumer": consumer, "ids": list(ids)})
-    return {str(row.id) for row in rows}
-
-
-async def prune_inbox(connection: AsyncConnection, days: int) -> None:
-    """Forget ids older than `days`; keep them longer than the stream keeps its messages."""
-    await connection.execute(_PRUNE, {"days": days})
 
 
 class OutboxPublisher:
@@ -160,7 +136,7 @@ class OutboxPublisher:
             if not await driver.fetchval(_LOCK, _LOCK_ID):
                 return True
             rows = await driver.fetch(_READ, _PACKETS_AT_ONCE)
-            read = [(row[0], _DECODER.decode(row[1]), _time(row[2])) for row in rows]
+            read = [(row[0], _DECODER.decode(row[1]), row[2].astimezone(UTC).isoformat()) for row in rows]
             waiting = [(event, time) for _, events, time in read for event in events]
             OUTBOX_PENDING.set(len(waiting))
             if not waiting:
@@ -218,7 +194,3 @@ class OutboxPublisher:
         if event.traceparent:
             headers["traceparent"] = event.traceparent
         return headers
-
-
-def _time(created_at: datetime) -> str:
-    return created_at.astimezone(UTC).isoformat()

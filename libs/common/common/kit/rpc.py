@@ -19,7 +19,6 @@ from common.contracts.errors import DeadlineError, InvalidRequestError, ServiceE
 from common.contracts.rpc import Method, RequestT, ResponseT, RpcError
 from common.kit.bus import Bus
 from common.kit.metrics import RPC
-from common.kit.tasks import end_tasks
 from common.kit.telemetry import Telemetry, inject
 
 _LOG = logging.getLogger(__name__)
@@ -100,7 +99,6 @@ class RpcServer:
 
     async def start(self) -> None:
         """Answer from now on."""
-        self._answers.start()
         self._end_overdue()
         self._service = await add_service(self._bus.client, name=self._name, version="1.0.0")
         for method, handler in self._methods:
@@ -122,7 +120,8 @@ class RpcServer:
             await asyncio.wait(self._calls, timeout=_STOP_TIMEOUT_S)
         if self._timer is not None:
             self._timer.cancel()
-        await self._answers.stop()
+        if self._answers.task is not None:
+            await self._answers.task
 
     def _endpoint(
         self, method: Method[Any, Any], handler: Callable[[Any], Awaitable[Any]]
@@ -134,8 +133,7 @@ class RpcServer:
         def answer(request: Request, call: asyncio.Future[Any]) -> None:
             del self._calls[call]
             try:
-                error = DeadlineError(f"{method.subject} did not finish in time.")
-                failure = error if call.cancelled() else call.exception()
+                failure = TimeoutError() if call.cancelled() else call.exception()
                 data = b"" if failure else _ENCODER.encode(call.result())
                 if len(data) > self._bus.client.max_payload:
                     failure = MaxPayloadError()
@@ -148,6 +146,8 @@ class RpcServer:
             succeeded.inc()
 
         async def dispatch(request: Request) -> None:
+            if not request._msg.reply:  # noqa: SLF001  nobody waits, and an answer to nobody ends the connection
+                return
             if len(self._calls) >= _MAX_CONCURRENT:
                 self._refuse(request, method.subject, UnavailableError("Too many calls under way."))
                 return
@@ -183,6 +183,8 @@ class RpcServer:
     def _refuse(self, request: Request, subject: str, error: BaseException) -> None:
         if isinstance(error, (msgspec.DecodeError, UnicodeDecodeError)):
             error = InvalidRequestError(f"{subject}: {error}")
+        elif isinstance(error, TimeoutError):
+            error = DeadlineError(f"{subject} did not finish in time.")
         elif not isinstance(error, ServiceError):
             _LOG.error("rpc %s failed", subject, exc_info=error)
             error = ServiceError("Internal error.")
@@ -202,33 +204,17 @@ class _Answers:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._frames: list[bytes] = []
-        self._some = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="rpc-answers")
+        self.task: asyncio.Task[None] | None = None
 
     def send(self, frame: bytes) -> None:
+        if not self._frames:
+            self.task = asyncio.create_task(self._send())  # its turn comes when all that are ready are here
         self._frames.append(frame)
-        self._some.set()
-
-    async def stop(self) -> None:
-        """Send what is left."""
-        if self._task is not None:
-            await end_tasks(self._task)
-        await self._send()
-
-    async def _run(self) -> None:
-        while True:
-            await self._some.wait()
-            await self._send()
 
     async def _send(self) -> None:
         frames, self._frames = self._frames, []
-        self._some.clear()
-        if frames:
-            await self._client._send_command(b"".join(frames))  # noqa: SLF001
-            await self._client._flush_pending()  # noqa: SLF001
+        await self._client._send_command(b"".join(frames))  # noqa: SLF001
+        await self._client._flush_pending()  # noqa: SLF001
 
 
 def _as_service_error(data: bytes) -> ServiceError:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from common.contracts.streams import STREAMS
 from common.kit.bus import Bus
 from common.kit.db import Database
-from common.kit.outbox import INBOX_DDL, OUTBOX_DDL
+from common.kit.outbox import OUTBOX_DDL
 from common.testing.postgres import EmbeddedPostgres
 
 _numbers = itertools.count(1)
@@ -27,7 +27,6 @@ async def kit_database(session_postgres: EmbeddedPostgres) -> AsyncIterator[Data
     database = Database(session_postgres.dsn(name, "kit"))
     async with database.transaction() as connection:
         await connection.execute(text(OUTBOX_DDL))
-        await connection.execute(text(INBOX_DDL))
     yield database
     await database.close()
     session_postgres.drop_database(name)

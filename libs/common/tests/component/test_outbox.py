@@ -1,4 +1,4 @@
-"""The outbox: every event once and in order, whatever happens to the broker; the inbox: applied once."""
+"""The outbox: every event once and in order, whatever happens to the broker."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,7 +16,7 @@ from common.kit import outbox
 from common.kit.bus import Bus
 from common.kit.db import Database
 from common.kit.ids import uuid7
-from common.kit.outbox import OutboxEvent, OutboxPublisher, append, claim, packets, prune_inbox
+from common.kit.outbox import OutboxEvent, OutboxPublisher, append, packets
 from common.testing.nats import EmbeddedNats
 from common.testing.plugin import OWN_USER
 
@@ -201,46 +201,3 @@ async def test_an_idle_publisher_leaves_nothing_behind(
     await publisher.stop()
     waiting = [task for task in asyncio.all_tasks() if "Event.wait" in repr(task.get_coro())]
     assert waiting == []
-
-
-async def test_an_id_is_claimed_once(kit_database: Database) -> None:
-    one, two = uuid7(), uuid7()
-    async with kit_database.transaction() as connection:
-        assert await claim(connection, "ledger", [one, one]) == {one}
-    async with kit_database.transaction() as connection:
-        assert await claim(connection, "ledger", [one, two]) == {two}
-        assert await claim(connection, "mailer", [one]) == {one}
-        assert await claim(connection, "mailer", []) == set()
-
-
-async def test_a_claim_that_is_rolled_back_can_be_made_again(kit_database: Database) -> None:
-    one = uuid7()
-    with suppress(KeyError):
-        async with kit_database.transaction() as connection:
-            assert await claim(connection, "ledger", [one]) == {one}
-            raise KeyError
-    async with kit_database.transaction() as connection:
-        assert await claim(connection, "ledger", [one]) == {one}
-
-
-async def test_of_two_transactions_that_claim_an_id_one_gets_it(kit_database: Database) -> None:
-    one = uuid7()
-    both = asyncio.Barrier(2)
-
-    async def apply() -> set[str]:
-        async with kit_database.transaction() as connection:
-            await both.wait()
-            return await claim(connection, "ledger", [one])
-
-    assert sorted(map(len, await asyncio.gather(apply(), apply()))) == [0, 1]
-
-
-async def test_old_claims_are_forgotten_and_fresh_ones_kept(kit_database: Database) -> None:
-    old, fresh = uuid7(), uuid7()
-    async with kit_database.transaction() as connection:
-        await claim(connection, "ledger", [old, fresh])
-        await connection.execute(
-            text("UPDATE inbox SET received_at = now() - interval '9 days' WHERE id = :id"), {"id": old}
-        )
-        await prune_inbox(connection, 8)
-        assert await claim(connection, "ledger", [old, fresh]) == {old}

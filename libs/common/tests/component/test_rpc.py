@@ -167,6 +167,39 @@ async def test_a_malformed_call_is_refused_at_once(
     assert msgspec.msgpack.decode(reply.data, type=RpcError).code == code
 
 
+async def test_a_call_that_wants_no_answer_disturbs_nobody(serve: Serve, client: RpcClient, bus: Bus) -> None:
+    await serve(echo)
+    await bus.client.publish(ECHO.subject, msgspec.msgpack.encode(Ask("x")))
+    assert await client.call(ECHO, Ask("y")) == Answer("y")
+    assert bus.client.stats["reconnects"] == 0
+
+
+async def test_a_handler_may_return_a_future_and_is_answered_when_it_is_done(
+    serve: Serve, client: RpcClient
+) -> None:
+    asked: list[asyncio.Future[Answer]] = []
+
+    def queue(ask: Ask) -> asyncio.Future[Answer]:
+        if ask.text == "refused":
+            raise RateLimitedError("Slow down.")
+        asked.append(asyncio.get_running_loop().create_future())
+        if len(asked) == 3:
+            asked[0].set_result(Answer("first"))
+            asked[1].set_exception(BudgetExceededError("Spent."))
+        return asked[-1]
+
+    await serve(queue)
+    texts = ("a", "b", "c", "refused")
+    outcomes = await asyncio.gather(
+        *(client.call(ECHO, Ask(text), timeout_s=0.5) for text in texts), return_exceptions=True
+    )
+    assert outcomes[0] == Answer("first")
+    codes = [error.error_code for error in outcomes[1:] if isinstance(error, ServiceError)]
+    assert codes == [BudgetExceededError.code, DeadlineError.code, RateLimitedError.code]
+    await asyncio.wait(asked[2:], timeout=5)  # the server's clock is not the client's
+    assert asked[2].cancelled()
+
+
 async def test_an_answer_that_cannot_be_sent_is_an_error_not_a_silence(
     serve: Serve, client: RpcClient, bus: Bus
 ) -> None:

@@ -16,6 +16,7 @@ from billing.adapters.postgres.changes import CHANGES
 from billing.adapters.postgres.copy import copy_rows
 from billing.adapters.postgres.events import insert_events
 from billing.adapters.postgres.holds import insert_holds, read_holds
+from billing.adapters.postgres.inbox import claim
 from billing.adapters.postgres.refunds import insert_refunds, read_refunded
 from billing.adapters.postgres.usage import insert_charges
 from billing.domain.accounts import PROMO, Account, Customer, held_name, wallet_name
@@ -80,9 +81,6 @@ _READ_SPENDERS = (
 _INSERT_SPENDERS = """
     INSERT INTO spenders (id, account, kind) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[])
     ON CONFLICT DO NOTHING
-"""
-_CLAIM_USAGE = """
-    INSERT INTO inbox (consumer, id) SELECT $1, unnest($2::uuid[]) ON CONFLICT DO NOTHING RETURNING id::text
 """
 _READ_OPERATIONS = "SELECT id::text, fingerprint, result FROM operations WHERE id = ANY($1::uuid[])"
 _INSERT_OPERATIONS = """
@@ -149,8 +147,7 @@ class PostgresLedgerSession:
         await self._load_leases(books, wanted)
         await self._load_spenders(books, wanted)
         if wanted.usage:
-            fresh = await self._driver.fetch(_CLAIM_USAGE, USAGE_INBOX, list(wanted.usage))
-            books.fresh_usage = {row[0] for row in fresh}
+            books.fresh_usage = await claim(self._driver, USAGE_INBOX, wanted.usage)
         if wanted.operations:
             posted = await self._driver.fetch(_READ_OPERATIONS, list(wanted.operations))
             books.operations = {row[0]: PostedOperation(row[0], row[1], row[2]) for row in posted}

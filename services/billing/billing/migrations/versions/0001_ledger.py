@@ -6,7 +6,7 @@ finds what they would have forbidden.
 
 from alembic import op
 
-from common.kit.outbox import INBOX_DDL, OUTBOX_DDL
+from common.kit.outbox import OUTBOX_DDL
 
 revision = "0001"
 down_revision = None
@@ -156,7 +156,14 @@ TABLES = (
     "CREATE INDEX prices_version ON prices (version)",
     "CREATE INDEX prices_source ON prices (source)",
     OUTBOX_DDL,
-    INBOX_DDL,
+    """
+    CREATE TABLE inbox (
+        consumer    text NOT NULL,
+        id          uuid NOT NULL,
+        received_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (consumer, id)
+    )
+    """,
 )
 
 IMMUTABLE = (
