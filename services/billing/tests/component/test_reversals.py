@@ -81,6 +81,18 @@ async def test_fifty_repetitions_of_a_refund_over_two_replicas_are_one(till: Any
     assert (other.status_code, other.json()["code"]) == (409, "conflict")
 
 
+async def test_a_refund_repeated_days_later_is_not_asked_for_again(till: Any) -> None:
+    payment = await till.paid(uuid7())
+    first = await till.refund(payment["id"], "refund-1", amount="3")
+    await till.settled()
+    await till.stripe.post(f"{till.base.removesuffix('/stripe')}/_sim/reset")  # what was recorded
+    till.billing.clock.advance(2 * 86_400)
+    again = await till.refund(payment["id"], "refund-1", amount="3")
+    assert (again.status_code, again.json()["id"]) == (201, first.json()["id"])
+    asked = (await till.stripe.get(f"{till.base.removesuffix('/stripe')}/_sim/requests")).json()
+    assert not [request for request in asked if request["path"].endswith("/v1/refunds")]
+
+
 async def test_concurrent_refunds_never_exceed_the_payment(till: Any) -> None:
     account = uuid7()
     payment = await till.paid(account)

@@ -80,6 +80,9 @@ class Payments:
                 _LOG.warning("payment %s: looked at again later: %s", payment.id, error.message)
 
     async def _place(self, payment: Payment) -> Payment:
+        if self._clock() - payment.created_at > ABANDONED:
+            await self._end(payment, "failed", "abandoned", "Stripe never answered.")
+            return await self.read(payment.id, None)
         await self._writer.submit(created(payment))
         try:
             placed = await self._cashier.place(payment)
@@ -90,14 +93,11 @@ class Payments:
         return await self._store.open(payment.id, placed, now, now + FIRST_LOOK)
 
     async def _resume(self, payment: Payment, now: datetime) -> None:
-        age = now - payment.created_at
         if payment.status == "creating":
-            if age > ABANDONED:
-                await self._end(payment, "failed", "abandoned", "Stripe never answered.")
-            else:
-                await self._place(payment)
+            await self._place(payment)
             return
         await self._apply(payment, await self._cashier.look(payment))
+        age = now - payment.created_at
         await self._store.check_at(payment.id, now + max(FIRST_LOOK, min(LONGEST_LOOK, age / 4)))
 
     async def _apply(self, payment: Payment, fact: Fact) -> None:

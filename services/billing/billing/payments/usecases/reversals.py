@@ -70,8 +70,7 @@ class Reversals:
         if (reversal.payment, reversal.amount_minor) != (payment.id, wish.amount_minor):
             raise ConflictError("This idempotency key was used before with another body.")
         try:
-            await self._take(payment, reversal)
-            await self._ask(payment, reversal)
+            await self._finish(payment, reversal)
         except UnavailableError as error:
             _LOG.warning("refund %s: Stripe is asked again later: %s", reversal.id, error.message)
         return await self._read(reversal)
@@ -103,18 +102,17 @@ class Reversals:
         now = self._clock()
         for reversal in await self._reversals.claim_due(now, now + NEXT_CHECK, _BATCH):
             try:
-                await self._resume(reversal)
+                await self._finish(await self._payments.read(reversal.payment, None), reversal)
             except ServiceError as error:
                 _LOG.warning("reversal %s: looked at again later: %s", reversal.id, error.message)
 
-    async def _resume(self, reversal: Reversal) -> None:
-        payment = await self._payments.read(reversal.payment, None)
+    async def _finish(self, payment: Payment, reversal: Reversal) -> None:
         if reversal.status == "taking":
-            await self._take(payment, reversal)
-        intent = await self._intent_of(payment)
-        # What Stripe has done already is seen first: its idempotency keys live no longer than a day.
-        await self.follow(intent)
-        reversal = await self._read(reversal)
+            reversal = await self._take(payment, reversal)
+        if not reversal.is_settled and self._clock() - reversal.created_at >= FIRST_CHECK:
+            # What Stripe has done already is seen first: its idempotency keys live no longer than a day.
+            await self.follow(await self._intent_of(payment))
+            reversal = await self._read(reversal)
         if reversal.status == "pending" and reversal.stripe_object is None:
             await self._ask(payment, reversal)
 
