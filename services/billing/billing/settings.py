@@ -20,7 +20,7 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     pool_size: int = 8
     """Connections to PostgreSQL."""
     invoice_seller: str = "Tollway"
-    """Who sells, on invoices: the name, then lines of the address, tax id and so on, with `|` between them."""
+    """Who sells, on invoices: the name, then lines of the address, tax id and so on, with `|` between."""
     invoice_series: str = "INV"
     """What invoice numbers begin with; each series counts from 1 without a gap."""
     invoice_font: str = ""
@@ -28,7 +28,7 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     seal_interval_s: float = 5
     """How often what was posted is appended to the hash chain."""
     retention_months: int = 0
-    """Closed months older than this many are detached from the ledger's tables; 0 keeps all, 2 is the least."""
+    """Closed months older than this many are detached from the tables; 0 keeps all, 2 is the least."""
     stripe_api_key: str = ""
     """Secret key of the Stripe account; empty switches payments by Stripe off."""
     stripe_webhook_secrets: str = ""

@@ -70,6 +70,7 @@ def export_row(charge: ChargedUsage, *, admin: bool) -> dict[str, Any]:
         "rate": format_rate(charge.rate_micro),
         "cost": format_usd(charge.cost_nano),
         "charged": format_usd(charge.from_held_nano + charge.overage_nano),
+        "free": format_usd(charge.free_nano),
         "uncollected": format_usd(charge.uncollected_nano),
         "balance": format_usd(charge.balance_after),
         "held": format_usd(charge.held_after),
@@ -168,7 +169,7 @@ _COLUMNS = (
     "started_at", "id", "request_id", "account", "user", "spender", "app", "operation", "model",
     "upstream_model", "channel", "group", "status", "outcome", "streamed", "estimated", "partial",
     "duration_ms", "first_byte_ms", "quantities", "unit_prices", "price_version", "rate", "cost", "charged",
-    "uncollected", "balance", "held", "currency",
+    "free", "uncollected", "balance", "held", "currency",
 )  # fmt: skip
 
 
