@@ -269,9 +269,8 @@ async def test_an_endpoint_that_is_gone_is_disabled_and_its_owner_told_once(hook
         assert (data["webhook"], data["url"], data["reason"]) == (endpoint["id"], receiver.url, "gone")
 
         async def is_off() -> bool:
-            return (await ask(hooked, "GET", f"/{endpoint['id']}", account)).json()[
-                "disabled_reason"
-            ] == "gone"
+            view = (await ask(hooked, "GET", f"/{endpoint['id']}", account)).json()
+            return str(view["disabled_reason"]) == "gone"
 
         await hooked.until(is_off)
         view = (await ask(hooked, "GET", f"/{endpoint['id']}", account)).json()
