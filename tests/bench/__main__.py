@@ -11,8 +11,8 @@ import shutil
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-import httpx
 import uvloop
 
 from bench import billing, growth, load, processes, report
@@ -41,20 +41,6 @@ async def _measure(target: Target, suite: Suite | None, settings: argparse.Names
     return result
 
 
-def _fund(suite: Suite, data_dir: Path) -> None:
-    """Give every benchmark account money, by the management API as an operator would."""
-    admin_key = json.loads((data_dir / "secrets.json").read_text())["admin_key"]
-    gateway = str(suite.state["gateway"])
-    with httpx.Client(base_url=gateway, headers={"authorization": f"Bearer {admin_key}"}) as client:
-        for account in billing.accounts():
-            answer = client.post(
-                "/api/billing/topups",
-                json={"account": account, "amount": "1000000", "reason": "benchmark"},
-                headers={"idempotency-key": f"bench-{account}"},
-            )
-            answer.raise_for_status()
-
-
 async def _memory(suite: Suite, target: Target) -> dict[str, dict[str, float]]:
     idle = suite.rss_mb()
     connections = await load.hold_streams(target, processes.HELD_MODEL, 500)
@@ -65,7 +51,7 @@ async def _memory(suite: Suite, target: Target) -> dict[str, dict[str, float]]:
     return {"idle": idle, "streams_500": busy}
 
 
-async def _run(settings: argparse.Namespace) -> dict[str, object]:
+async def _run(settings: argparse.Namespace) -> dict[str, Any]:
     data_dir = Path(tempfile.mkdtemp(prefix="tollway-bench-"))
     processes.BUILD.mkdir(exist_ok=True)
     with ExitStack() as stack:
@@ -87,15 +73,7 @@ async def _run(settings: argparse.Namespace) -> dict[str, object]:
             for target, measured, slow in targets:
                 print(f"round {number + 1}/{settings.rounds}: {target.name}", flush=True)
                 rounds.append(await _measure(target, measured, settings, slow=slow))
-        print("billing: leases and usage", flush=True)
-        _fund(suite, data_dir)
-        nats_url = str(suite.state["nats"])
-        pairs = {
-            "uniform": await billing.lease_pairs(nats_url, pairs=settings.pairs, hot=False),
-            "hot": await billing.lease_pairs(nats_url, pairs=settings.pairs, hot=True),
-        }
-        usage = await billing.usage_flow(nats_url, events=settings.events)
-        return report.summarise(rounds, suite.start_s, idle_memory, pairs, usage)
+        return report.summarise(rounds, suite.start_s, idle_memory)
 
 
 def main() -> None:
@@ -118,9 +96,13 @@ def main() -> None:
         parser.error(f"unknown: {' '.join(others)}")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         figures = runner.run(_run(settings))
+    print("billing: leases and usage", flush=True)
+    figures["billing"] = billing.measure(pairs=settings.pairs, events=settings.events)
     settings.json.parent.mkdir(parents=True, exist_ok=True)
     settings.json.write_text(json.dumps(figures, indent=1) + "\n")
     print(report.table(figures))
+    print()
+    print(billing.table(figures["billing"]))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-import asyncpg
 import httpx
 import msgspec
 import psutil
@@ -29,6 +29,7 @@ import psutil
 from bench import processes
 from bench.billing_load import Measured, Spec, Spread, account_names
 from bench.processes import Suite
+from bench.raw_transfers import raw_transfers
 from common.contracts.principals import Principal
 from common.kit.ids import uuid7
 from common.kit.principal import PrincipalSigner
@@ -37,8 +38,9 @@ from common.testing.postgres import EmbeddedPostgres
 
 CALLERS = 256
 ACCOUNTS = 1000
-PGLEDGER = {"50 accounts": 10_637, "10 accounts": 7_559}
-"""Transfers a second that pgledger's README publishes, 20 workers on an M3 laptop, PostgreSQL 17."""
+SPREADS: tuple[Spread, ...] = ("uniform", "zipf", "hot")
+PGLEDGER = {"50": 10_637, "10": 7_559}
+"""Transfers a second on so many accounts that pgledger's README publishes: 20 workers, M3 laptop."""
 KEYS = "k1:bench-secret-of-sixteen-bytes"
 _FUNDERS = 32
 
@@ -77,7 +79,8 @@ def lease_pairs(
 def usage_flow(suite: Suite, *, events: int, spread: Spread = "uniform", rate: int = 0) -> Load:
     """Records from JetStream to the public event: all at once, or `rate` a second in an open loop."""
     loop = f"open loop, {rate}/s" if rate else "all at once"
-    return _run(suite, f"usage, {spread}, {loop}", Spec("usage", _nats_url(suite), events, spread, ACCOUNTS, 0, rate))
+    spec = Spec("usage", _nats_url(suite), events, spread, ACCOUNTS, rate=rate)
+    return _run(suite, f"usage, {spread}, {loop}", spec)
 
 
 def _nats_url(suite: Suite) -> str:
@@ -136,7 +139,11 @@ def ledger_alone(data_dir: Path) -> Iterator[Suite]:
         stack.callback(processes.stop, process)
         _await_ready(process, ports[1])
         suite = Suite(f"http://127.0.0.1:{ports[0]}", "")
-        suite.state = {"billing": suite.url, "nats": nats.url("bench"), "dsn": postgres.dsn("billing")}
+        suite.state = {
+            "billing": suite.url,
+            "nats": nats.url("bench"),
+            "dsn": postgres.dsn("billing", "billing"),
+        }
         pids = {"billing": process.pid, "postgres": postgres.pid, "nats": nats.pid}
         suite.groups = {name: [psutil.Process(pid)] for name, pid in pids.items()}
         yield suite
@@ -149,26 +156,29 @@ def _await_ready(process: "subprocess.Popen[bytes]", ops_port: int, timeout_s: f
             if httpx.get(f"http://127.0.0.1:{ops_port}/readyz").status_code == 200:
                 return
         except httpx.TransportError:
-            pass  # it does not listen yet
-        time.sleep(0.05)  # reason: another process is starting
+            time.sleep(0.05)  # reason: another process is starting
     raise SystemExit("billing did not become ready")
 
 
-async def fund(suite: Suite, amount: str = "1000000") -> None:
-    """Give every account of the benchmark money, as an administrator does."""
+def _administrator(suite: Suite) -> httpx.AsyncClient:
     principal = Principal(
         account=uuid7(),
         user=uuid7(),
         spender=uuid7(),
         group="default",
         rate_micro=1_000_000,
-        request_id="bench-funding",
+        request_id="bench-administrator",
         expires_at_s=int(time.time()) + 600,
         scopes=("account", "admin"),
     )
     headers = {"x-tollway-principal": PrincipalSigner(KEYS).sign(principal).decode()}
+    return httpx.AsyncClient(base_url=str(suite.state["billing"]), headers=headers, timeout=120)
+
+
+async def fund(suite: Suite, amount: str = "1000000") -> None:
+    """Give every account of the benchmark money, as an administrator does."""
     turn = asyncio.Semaphore(_FUNDERS)
-    async with httpx.AsyncClient(base_url=str(suite.state["billing"]), headers=headers) as client:
+    async with _administrator(suite) as client:
 
         async def top_up(account: str) -> None:
             body = {"account": account, "amount": amount, "reason": "benchmark"}
@@ -181,50 +191,74 @@ async def fund(suite: Suite, amount: str = "1000000") -> None:
 
 async def audit(suite: Suite) -> list[str]:
     """The names of the audit's checks that do not hold."""
-    async with httpx.AsyncClient(base_url=str(suite.state["billing"]), timeout=120) as client:
-        principal = Principal(
-            account=uuid7(),
-            user=uuid7(),
-            spender=uuid7(),
-            group="default",
-            rate_micro=1_000_000,
-            request_id="bench-audit",
-            expires_at_s=int(time.time()) + 60,
-            scopes=("account", "admin"),
-        )
-        headers = {"x-tollway-principal": PrincipalSigner(KEYS).sign(principal).decode()}
-        answer = await client.post("/api/billing/audit", json={}, headers=headers)
+    async with _administrator(suite) as client:
+        answer = await client.post("/api/billing/audit", json={})
         answer.raise_for_status()
         return [check["name"] for check in answer.json()["checks"] if not check["ok"]]
 
 
+def measure(*, pairs: int, events: int, callers: int = CALLERS) -> dict[str, Any]:
+    """Everything about billing alone; `loads` are Load as dictionaries."""
+    loads: list[Load] = []
+    with ledger_alone(Path(tempfile.mkdtemp(prefix="tollway-bench-"))) as suite:
+        memory_mb = suite.rss_mb()
+        asyncio.run(fund(suite))
+        lease_pairs(suite, pairs=pairs // 10)  # plans, pools and pages are warm after this
+        loads += [lease_pairs(suite, pairs=pairs, spread=spread, callers=callers) for spread in SPREADS]
+        rate = int(loads[0].per_s / 2)
+        loads.append(lease_pairs(suite, pairs=pairs // 2, rate=rate))
+        loads += [usage_flow(suite, events=events, spread=spread) for spread in SPREADS]
+        rate = int(loads[-len(SPREADS)].per_s / 2)
+        loads.append(usage_flow(suite, events=events // 2, rate=rate))
+        dsn = str(suite.state["dsn"])
+        raw = {name: asyncio.run(raw_transfers(dsn, accounts()[: int(name)], pairs)) for name in PGLEDGER}
+        broken = asyncio.run(audit(suite))
+    return {
+        "loads": [asdict(load) for load in loads],
+        "raw_transfers_per_s": raw,
+        "idle_mb": memory_mb["billing"],
+        "broken_checks": broken,
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures for people, in Markdown."""
+    groups = ("billing", "postgres", "nats", "load")
+    lines = [
+        f"| billing alone | per s | p50 ms | p99 ms | {' | '.join(f'{name} µs' for name in groups)} |",
+        f"|---|{'--:|' * (3 + len(groups))}",
+    ]
+    for load in figures["loads"]:
+        accepted = load["accepted_per_s"]
+        name = load["name"] + (f" (accepted {accepted:,.0f}/s)" if accepted else "")
+        cells = [f"{load['per_s']:,.0f}", f"{load['p50_ms']:.1f}", f"{load['p99_ms']:.1f}"]
+        cells += [f"{load['cpu_us'][group]:.0f}" for group in groups]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    for name, per_s in figures["raw_transfers_per_s"].items():
+        peer = f"pgledger publishes {PGLEDGER[name]:,}/s on an M3 laptop"
+        lines.append(f"| bare transfers, {name} accounts ({peer}) | {per_s:,.0f} |{' |' * (2 + len(groups))}")
+    broken = ", ".join(figures["broken_checks"])
+    lines += [
+        "",
+        f"Idle memory of billing: {figures['idle_mb']:.0f} MB. Audit: {broken or 'every check holds'}.",
+    ]
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Parse the command line, run, print, write."""
+    """Parse the command line, run, print, write; exits 1 when the audit finds something."""
     parser = argparse.ArgumentParser(prog="bench.billing", description=__doc__)
     parser.add_argument("--pairs", type=int, default=20_000)
     parser.add_argument("--events", type=int, default=50_000)
     parser.add_argument("--callers", type=int, default=CALLERS)
-    parser.add_argument("--only", choices=("pairs", "usage"))
     parser.add_argument("--json", type=Path)
     settings = parser.parse_args()
-    data_dir = Path(tempfile.mkdtemp(prefix="tollway-bench-"))
-    loads: list[Load] = []
-    with ledger_alone(data_dir) as suite:
-        idle_mb = suite.rss_mb()["billing"]
-        asyncio.run(fund(suite))
-        if settings.only != "usage":
-            lease_pairs(suite, pairs=settings.pairs // 10)
-            for spread in ("uniform", "zipf", "hot"):
-                loads.append(lease_pairs(suite, pairs=settings.pairs, spread=spread, callers=settings.callers))
-                print(loads[-1], flush=True)
-        if settings.only != "pairs":
-            for spread in ("uniform", "hot"):
-                loads.append(usage_flow(suite, events=settings.events, spread=spread))
-                print(loads[-1], flush=True)
-        print("idle", idle_mb, "now", suite.rss_mb())
-        print("audit", asyncio.run(audit(suite)))
+    figures = measure(pairs=settings.pairs, events=settings.events, callers=settings.callers)
+    print(table(figures))
     if settings.json:
-        settings.json.write_text(json.dumps([asdict(load) for load in loads], indent=1))
+        settings.json.write_text(json.dumps(figures, indent=1) + "\n")
+    if figures["broken_checks"]:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

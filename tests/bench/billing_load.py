@@ -1,9 +1,9 @@
 """The load on billing, in a process of its own: `python -m bench.billing_load SPEC`, SPEC and answer JSON.
 
-`pairs`: reserve, then return, by RPC. Closed loop: each of `callers` waits for its answer before it goes on.
-Open loop (`rate` > 0): a pair begins when it is due, however many are under way, and its time counts from
-then. `usage`: records published to JetStream, `rate` a second or as fast as it takes them, each followed until
-its public event. All messages are made before the clock starts.
+`pairs`: reserve, then return, by RPC. Closed loop: each of `callers` waits for its answer before it goes
+on. Open loop (`rate` > 0): a pair begins when it is due, however many are under way, and its time counts
+from then. `usage`: records published to JetStream, `rate` a second or as fast as it takes them, each followed
+until its public event; its messages are made before the clock starts.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import random
 import resource
 import sys
 import time
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -73,7 +74,7 @@ def account_names(count: int) -> list[str]:
 
 def pick(names: list[str], spread: Spread, count: int, seed: int = 1) -> list[str]:
     """`count` of the names: all the first, evenly, or by rank as Zipf's law has it."""
-    choose = random.Random(seed)  # noqa: S311  a load, not a secret
+    choose = random.Random(seed)
     if spread == "hot":
         return [names[0]] * count
     weights = None
@@ -145,7 +146,7 @@ async def run_pairs(spec: Spec) -> Measured:
     await wire.flush()
     cpu_s, started = _cpu_s(), time.perf_counter()
     if spec.rate:
-        await _at_rate(spec.count, spec.rate, 1, lambda due: pairs.begin(due))
+        await _at_rate(spec.count, spec.rate, 1, pairs.begin)
     else:
         for _ in range(spec.callers):
             pairs.begin(time.perf_counter())
@@ -155,14 +156,13 @@ async def run_pairs(spec: Spec) -> Measured:
     return Measured(elapsed, *_percentiles_ms(pairs.pieces), _cpu_s() - cpu_s)
 
 
-async def _at_rate(count: int, rate: int, size: int, begin: object) -> None:
-    """Call `begin(due)` for each of `count` pieces of `size` when it is due."""
-    assert callable(begin)
+async def _at_rate(count: int, rate: int, size: int, begin: Callable[[float], object]) -> None:
+    """Call `begin(due)` for each `size` of `count` when they are due."""
     started = time.perf_counter()
     for number in range(0, count, size):
         due = started + number / rate
-        while time.perf_counter() < due:
-            await asyncio.sleep(_TICK_S)  # reason: the schedule of the load is a clock
+        while time.perf_counter() < due:  # noqa: ASYNC110  the schedule of the load is a clock
+            await asyncio.sleep(_TICK_S)  # reason: as above
         begin(due)
 
 

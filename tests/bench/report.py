@@ -2,10 +2,9 @@
 
 import statistics
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from bench.billing import PairFigures, UsageFigures
 from bench.load import Sample
 
 SHARE = ("gateway", "chat-relay", "billing")  # the processes design section 10 counts
@@ -31,8 +30,6 @@ def summarise(
     rounds: list[Round],
     start_s: float,
     memory: dict[str, dict[str, float]],
-    pairs: dict[str, PairFigures],
-    usage: UsageFigures,
 ) -> dict[str, Any]:
     """Medians over rounds per target and kind, and the rest as measured once."""
     targets: dict[str, Any] = {}
@@ -44,8 +41,6 @@ def summarise(
         "targets": targets,
         "start_s": start_s,
         "memory_mb": memory,
-        "lease_pairs": {name: asdict(figures) for name, figures in pairs.items()},
-        "usage": asdict(usage),
     }
 
 
@@ -111,7 +106,7 @@ def _row(label: str, mine: str, theirs: str | None, ratio: float | None, bar: st
 
 
 def _own_rows(figures: dict[str, Any]) -> list[str]:
-    pairs, usage, memory = figures["lease_pairs"], figures["usage"], figures["memory_mb"]
+    memory = figures["memory_mb"]
     services = [name for name in memory["idle"] if name not in {"nats", "postgres"}]
     idle = max(memory["idle"][name] for name in services)
     busy = max(memory["streams_500"][name] for name in services)
@@ -119,10 +114,9 @@ def _own_rows(figures: dict[str, Any]) -> list[str]:
         _row("memory of the largest service process, idle", f"{idle:.0f} MB", None, None, "<= 90 MB"),
         _row("… at 500 open streams", f"{busy:.0f} MB", None, None, "<= 200 MB"),
     ]
-    for name, item in pairs.items():
-        label = f"hold + settle pairs by RPC, 256 callers, {name} (p99 {item['p99_ms']:.0f} ms)"
-        rows.append(_row(label, f"{item['pairs_per_s']:,.0f}/s", None, None, ">= 3,000/s, p99 <= 25 ms"))
-    label = f"usage settled, to the public event (lag p99 {usage['lag_p99_s']:.2f} s)"
-    rows.append(_row(label, f"{usage['settled_per_s']:,.0f}/s", None, None, ">= 8,000/s, < 2 s"))
+    for load in figures["billing"]["loads"]:
+        bar = ">= 3,000/s, p99 <= 25 ms" if "pairs" in load["name"] else ">= 8,000/s, < 2 s"
+        label = f"{load['name']} (p99 {load['p99_ms']:,.0f} ms)"
+        rows.append(_row(label, f"{load['per_s']:,.0f}/s", None, None, bar))
     rows.append(_row("`make run` to ready, warm", f"{figures['start_s']:.1f} s", None, None, "<= 15 s"))
     return rows

@@ -31,8 +31,14 @@ class Wire(asyncio.Protocol):
     async def connect(cls, url: str) -> Self:
         """Connect to `nats://user:password@host:port`; ConnectionError when refused."""
         parts = urlsplit(url)
-        _, wire = await asyncio.get_running_loop().create_connection(cls, parts.hostname, parts.port)
-        hello = {"user": parts.username, "pass": parts.password, "verbose": False, "pedantic": False}
+        host, port = parts.hostname or "", parts.port or 4222
+        _, wire = await asyncio.get_running_loop().create_connection(cls, host, port)
+        hello: dict[str, object] = {
+            "user": parts.username,
+            "pass": parts.password,
+            "verbose": False,
+            "pedantic": False,
+        }
         hello |= {"headers": True, "no_responders": True, "lang": "bench", "version": "1", "protocol": 1}
         wire.send(b"CONNECT " + msgspec.json.encode(hello) + b"\r\n")
         await wire.flush()
@@ -72,7 +78,7 @@ class Wire(asyncio.Protocol):
         self._transport.write(b"".join(frames))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio's."""
+        """Asyncio's."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is not derived from asyncio's
 
     def data_received(self, data: bytes) -> None:

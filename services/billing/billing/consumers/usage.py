@@ -11,7 +11,7 @@ from common.kit.bus import Bus
 from common.kit.consumer import DurableConsumer
 
 DURABLE = "billing-usage"
-_BATCH = 128
+_BATCH = 64
 _ACK_WAIT_S = 6.0
 """After a crash the messages in hand come again this late, and leases wait for them; a little more than the
 writer's patience with an absent database, which is no crash.

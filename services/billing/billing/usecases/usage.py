@@ -15,6 +15,8 @@ from common.contracts.usage import UsageBatch, UsageRecord
 _LOG = logging.getLogger(__name__)
 CHUNK = 128
 """Records of one operation: what a call to the ledger may have to wait for."""
+_AT_ONCE = 8
+"""Chunks that wait for the writer: it always has the next batch, and its queue is never full of usage."""
 
 
 class UsageCharger:
@@ -40,8 +42,13 @@ class UsageCharger:
                     bad.append((record, error))
                 else:
                     good.append(checked)
-        chunks = [tuple(good[start : start + CHUNK]) for start in range(0, len(good), CHUNK)]
-        await asyncio.gather(*map(self._charge, chunks))
+        for start in range(0, len(good), _AT_ONCE * CHUNK):
+            window = good[start : start + _AT_ONCE * CHUNK]
+            chunks = [tuple(window[first : first + CHUNK]) for first in range(0, len(window), CHUNK)]
+            outcomes = await asyncio.gather(*map(self._charge, chunks), return_exceptions=True)
+            failures = [outcome for outcome in outcomes if outcome is not None]
+            if failures:
+                raise failures[0]
         for record, refusal in bad:
             await self._bury(record, refusal)
 
