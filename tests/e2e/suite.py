@@ -59,6 +59,7 @@ MODELS = (
     "sim-tokens-200+slow-chunks-10ms",
     "sim-slow-first-byte-2s",
     "sim-slow-first-byte-8s",
+    "sim-slow-first-byte-25s",
     "sim-slow-first-byte-1s",
     "sim-cut-after-5",
     "sim-error-frame-after-3",
