@@ -8,6 +8,7 @@ remembered does; it raises any before it moves money.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
@@ -205,7 +206,7 @@ class Books:
                 balance=format_usd(customer.wallet.balance),
                 held=format_usd(customer.held.balance),
                 reference=reference,
-                posted_at=self.now.astimezone(UTC).isoformat(timespec="milliseconds"),
+                posted_at=_moment(self.now),
             ),
         )
         return row
@@ -239,3 +240,8 @@ class Books:
                     format_usd(customer.held.balance),
                 ),
             )
+
+
+@lru_cache(8)
+def _moment(now: datetime) -> str:
+    return now.astimezone(UTC).isoformat(timespec="milliseconds")
