@@ -25,6 +25,10 @@ def main(package: str) -> int:
         sys.stderr.write(f"{package}: {error}\n")
         return 2
     migration = _start_migration(settings, package)
+    # nats-py loads aiohttp for a transport over WebSocket, which nobody here uses: 8 MB.
+    sys.modules["aiohttp"] = cast("ModuleType", None)
+    importlib.import_module("nats")
+    del sys.modules["aiohttp"]
     # Litestar loads its pydantic support wherever that is installed (tests bring it): 9 MB nobody here uses.
     sys.modules.setdefault("pydantic", cast("ModuleType", None))
     try:

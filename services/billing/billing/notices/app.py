@@ -1,14 +1,15 @@
 """The composition root of notices."""
 
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
-from billing.notices.adapters.http_webhooks import TIMEOUT_S, HttpWebhooks
-from billing.notices.adapters.outbound import OutboundHttp
 from billing.notices.adapters.postgres.alerts import PostgresAlerts
 from billing.notices.adapters.postgres.deliveries import PostgresDeliveries
 from billing.notices.adapters.postgres.events import PostgresEvents
 from billing.notices.adapters.postgres.webhooks import PostgresWebhooks
 from billing.notices.adapters.vault import SecretVault
+from billing.notices.domain.deliveries import Outcome
+from billing.notices.domain.ports import Send
 from billing.notices.routes.alerts import AlertController
 from billing.notices.routes.events import EventController
 from billing.notices.routes.webhooks import WebhookController
@@ -28,9 +29,7 @@ async def open_notices(parts: Parts) -> None:
     vault = SecretVault(settings.secret_key)
     log = PostgresEvents(database)
     queue = PostgresDeliveries(database, vault)
-    http = OutboundHttp(TIMEOUT_S, allow_loopback=settings.webhooks_allow_private)
-    await parts.stack.enter_async_context(http)
-    sender = HttpWebhooks(http)
+    sender = _Sender(parts.stack, allow_loopback=settings.webhooks_allow_private)
     parts.state.event_log = log
     parts.state.alerts = PostgresAlerts(database)
     parts.state.webhooks = PostgresWebhooks(database, vault)
@@ -44,6 +43,26 @@ async def open_notices(parts: Parts) -> None:
     parts.every(_DAY_S, keep_house)
     if vault.is_on:
         parts.run(Deliverer(queue, sender.send, parts.writer, clock, settings.webhook_interval_s).run())
+
+
+class _Sender:
+    """HttpWebhooks from the first delivery on: where there are no webhooks aiohttp's 8 MB are not loaded."""
+
+    def __init__(self, stack: AsyncExitStack, *, allow_loopback: bool) -> None:
+        self._stack = stack
+        self._allow_loopback = allow_loopback
+        self._send: Send | None = None
+
+    async def send(self, url: str, headers: dict[str, str], body: bytes) -> Outcome:
+        """See domain.ports.Send."""
+        if self._send is None:
+            from billing.notices.adapters.http_webhooks import TIMEOUT_S, HttpWebhooks  # noqa: PLC0415  as above
+            from billing.notices.adapters.outbound import OutboundHttp  # noqa: PLC0415  as above
+
+            http = OutboundHttp(TIMEOUT_S, allow_loopback=self._allow_loopback)
+            self._send = HttpWebhooks(http).send
+            await self._stack.enter_async_context(http)
+        return await self._send(url, headers, body)
 
 
 NOTICES = Feature(
