@@ -32,8 +32,8 @@ REDELIVERY_S = 6.0
 time; until then leases that it may concern are not expired.
 """
 BILLING_NEEDS = {"billing", "postgres", "nats", "billing>postgres", "billing>nats"}
-RECONNECT_S = 1.0
-"""How long a client takes to notice that a broker or the way to it is back."""
+RECONNECT_S = 2.0
+"""How long a client takes to notice that the broker is back, and to send again what got lost."""
 # Refusals that an outage explains. 401, 404 and 500 are none: a service that is away is not a wrong key.
 REFUSALS = {402, 429, 502, 503, 504}
 

@@ -114,10 +114,12 @@ class Bus:
                     changed = info.config.evolve(subjects=list(stream.subjects))
                     await self.jetstream.update_stream(changed)
 
-    async def publish(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> None:
+    async def publish(
+        self, subject: str, data: bytes, headers: dict[str, str] | None = None, timeout_s: float = 5
+    ) -> None:
         """Publish to JetStream and wait until it is stored; raises UnavailableError otherwise."""
         try:
-            await self.jetstream.publish(subject, data, headers=headers, timeout=5)
+            await self.jetstream.publish(subject, data, headers=headers, timeout=timeout_s)
         except (NatsError, TimeoutError, OSError) as error:
             raise UnavailableError("The event stream is away.") from error
 

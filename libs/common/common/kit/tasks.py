@@ -9,8 +9,8 @@ _AGAIN_S = 0.2
 async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
     """Cancel the tasks and wait until every one is done; what they raise is dropped.
 
-    One cancellation is not enough: before Python 3.12 `asyncio.wait_for` returns the result instead when it
-    is cancelled in the moment that its future is done, and a loop around it would then run for ever.
+    One cancellation may get lost: before Python 3.12 `asyncio.wait_for`, cancelled in the moment that its
+    future is done, returns instead, and a loop around it would run for ever.
     """
     pending: set[asyncio.Task[Any]] = set(tasks)
     while pending:
@@ -18,5 +18,4 @@ async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
             task.cancel()
         done, pending = await asyncio.wait(pending, timeout=_AGAIN_S)
         for task in done:
-            if not task.cancelled():
-                task.exception()  # read, so that asyncio does not report it as never retrieved
+            _ = task.cancelled() or task.exception()  # read, else asyncio reports it as never retrieved

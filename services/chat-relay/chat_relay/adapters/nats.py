@@ -25,6 +25,8 @@ from common.kit.rpc import RpcClient
 _LOG = logging.getLogger(__name__)
 _PRICES_RETRY_S = 0.5
 _PRICES_REREAD_S = 10
+_STORE_TIMEOUT_S = 1.0
+"""An acknowledgement that is not here by then was lost with its connection; the broker knows the id again."""
 
 
 class NatsBilling:
@@ -55,7 +57,7 @@ class NatsUsageSink:
         """
         if not self._bus.client.is_connected:
             raise UnavailableError("NATS is not connected.")
-        await self._bus.publish(self._subject, batch, {"Nats-Msg-Id": batch_id})
+        await self._bus.publish(self._subject, batch, {"Nats-Msg-Id": batch_id}, _STORE_TIMEOUT_S)
 
 
 class NatsChannelNotices:
