@@ -19,8 +19,6 @@ from common.contracts.streams import Stream
 
 _LOG = logging.getLogger(__name__)
 _RETRY_S = 0.5
-Message = tuple[str, dict[str, str], bytes]
-"""Subject, headers, payload."""
 
 
 class Bus:
@@ -123,12 +121,14 @@ class Bus:
         except (NatsError, TimeoutError, OSError) as error:
             raise UnavailableError("The event stream is away.") from error
 
-    async def publish_chain(self, messages: Sequence[Message], timeout_s: float = 5) -> None:
-        """Store messages of a stream that nobody else feeds, in order, with one acknowledgement for all.
+    async def publish_chain(
+        self, messages: Sequence[tuple[str, dict[str, str], bytes]], timeout_s: float = 5
+    ) -> None:
+        """Store messages (subject, headers, payload) in order, with one acknowledgement for all.
 
-        Each names the id of the one before it, and the broker refuses what is behind a lost one: when it has
-        the last it has them all. UnavailableError otherwise; the first ones may be stored then, and the
-        broker drops them when the chain is sent again. Headers are ours, and have `Nats-Msg-Id`.
+        Nobody else may feed their stream. Each names the `Nats-Msg-Id` of the one before it, and the broker
+        refuses what is behind a lost one: when it has the last it has them all. UnavailableError otherwise;
+        the first ones may be stored then, and are dropped when the chain is sent again.
         """
         frames: list[bytes] = []
         before = ""

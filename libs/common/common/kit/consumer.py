@@ -88,13 +88,6 @@ class DurableConsumer(Generic[T]):
             with suppress(NatsError, OSError):
                 await self._subscription.unsubscribe()
 
-    async def pending(self) -> int:
-        """Messages not yet applied: waiting plus delivered and unacknowledged."""
-        info = await self._bus.jetstream.consumer_info(self._stream.name, self._durable)
-        waiting = (info.num_pending or 0) + (info.num_ack_pending or 0)
-        CONSUMER_LAG.labels(self._durable).set(waiting)
-        return waiting
-
     async def _run(self, subscription: JetStreamContext.PullSubscription) -> None:
         while True:
             try:
@@ -105,9 +98,22 @@ class DurableConsumer(Generic[T]):
                 _LOG.warning("consumer %s: cannot fetch: %r", self._durable, error)
                 await asyncio.sleep(_BACKOFF_S[1])  # the broker is away; nothing signals its return here
                 continue
-            await self._apply(messages)
+            CONSUMER_LAG.labels(self._durable).set(messages[-1].metadata.num_pending)
+            holding = asyncio.create_task(self._hold(messages))
+            try:
+                await self._apply(messages)
+            finally:
+                await end_tasks(holding)
             if self._linger_s and len(messages) < self._batch:
                 await asyncio.sleep(self._linger_s)
+
+    async def _hold(self, messages: list[Msg]) -> None:
+        """Tell the broker that they are in hand: sent again, they would make what is slow still slower."""
+        with suppress(NatsError, OSError):  # settled meanwhile, or the broker is away
+            while True:
+                await asyncio.sleep(self._ack_wait_s / 3)
+                for message in messages:
+                    await message.in_progress()
 
     async def _apply(self, messages: list[Msg]) -> None:
         try:

@@ -76,10 +76,10 @@ def is_transient(error: BaseException) -> bool:
 
     The outcome of a failed COMMIT is unknown, so only work that is idempotent by its ids may be repeated.
     """
-    if isinstance(error, (OSError, TimeoutError, asyncpg.InternalClientError)):
-        return True
     if isinstance(error, asyncpg.InterfaceError):
         return not isinstance(error, ValueError)  # those say that a value is not one of its column's type
+    if isinstance(error, (OSError, TimeoutError, asyncpg.InternalClientError)):
+        return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     original = error.orig if isinstance(error, DBAPIError) else error

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError, NoRespondersError
 from nats.micro import add_service
@@ -87,7 +86,8 @@ class RpcServer:
         self._telemetry = telemetry
         self._service: Service | None = None
         self._calls: dict[asyncio.Future[Any], float] = {}
-        self._answers = _Answers(bus.client)
+        self._frames: list[bytes] = []
+        self._sending: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._methods: list[tuple[Method[Any, Any], Callable[[Any], Awaitable[Any]]]] = []
 
@@ -120,8 +120,8 @@ class RpcServer:
             await asyncio.wait(self._calls, timeout=_STOP_TIMEOUT_S)
         if self._timer is not None:
             self._timer.cancel()
-        if self._answers.task is not None:
-            await self._answers.task
+        if self._sending is not None:
+            await self._sending
 
     def _endpoint(
         self, method: Method[Any, Any], handler: Callable[[Any], Awaitable[Any]]
@@ -142,7 +142,7 @@ class RpcServer:
             if failure is not None:
                 self._refuse(request, method.subject, failure)
                 return
-            self._answers.send(b"PUB %b %d\r\n%b\r\n" % (request._msg.reply.encode(), len(data), data))  # noqa: SLF001
+            self._send(b"PUB %b %d\r\n%b\r\n" % (request._msg.reply.encode(), len(data), data))  # noqa: SLF001
             succeeded.inc()
 
         async def dispatch(request: Request) -> None:
@@ -195,26 +195,18 @@ class RpcServer:
         head = f"NATS/1.0\r\n{ERROR_HEADER}: {code}\r\n{ERROR_CODE_HEADER}: {code}\r\n\r\n".encode()
         reply = request._msg.reply.encode()  # noqa: SLF001
         sizes = len(head), len(head) + len(data)
-        self._answers.send(b"HPUB %b %d %d\r\n%b%b\r\n" % (reply, *sizes, head, data))
+        self._send(b"HPUB %b %d %d\r\n%b%b\r\n" % (reply, *sizes, head, data))
 
-
-class _Answers:
-    """What waits to be sent: nats-py's own publish costs as much a message as the rest of a small call."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._frames: list[bytes] = []
-        self.task: asyncio.Task[None] | None = None
-
-    def send(self, frame: bytes) -> None:
+    def _send(self, frame: bytes) -> None:
+        # nats-py's own publish costs as much a message as the rest of a small call.
         if not self._frames:
-            self.task = asyncio.create_task(self._send())  # its turn comes when all that are ready are here
+            self._sending = asyncio.create_task(self._flush())  # its turn comes after all that are ready now
         self._frames.append(frame)
 
-    async def _send(self) -> None:
+    async def _flush(self) -> None:
         frames, self._frames = self._frames, []
-        await self._client._send_command(b"".join(frames))  # noqa: SLF001
-        await self._client._flush_pending()  # noqa: SLF001
+        await self._bus.client._send_command(b"".join(frames))  # noqa: SLF001
+        await self._bus.client._flush_pending()  # noqa: SLF001
 
 
 def _as_service_error(data: bytes) -> ServiceError:
