@@ -32,8 +32,8 @@ class DurableConsumer(Generic[T]):
 
     When `handle` returns, the batch is acked. When it raises, the batch is redelivered with backoff, for
     ever: money waits for a database that is away. Batches come in stream order, but later ones do not wait
-    for one that is being retried. A batch that fails with PoisonError is tried message by
-    message, and those that are poison are copied to `dlq.<stream>.<durable>` and terminated.
+    for one that is being retried. A batch that fails with PoisonError is tried message by message, and those
+    that are poison are copied to `dlq.<stream>.<durable>` and terminated.
 
     With `linger_s` messages may gather so long after a batch that was not full: the first after a pause is
     applied at once, and a steady trickle costs one transaction per linger instead of one per message.
@@ -91,21 +91,24 @@ class DurableConsumer(Generic[T]):
     async def _run(self, subscription: JetStreamContext.PullSubscription) -> None:
         while True:
             try:
-                messages = await subscription.fetch(self._batch, timeout=5)
-            except TimeoutError:
-                continue
+                with suppress(TimeoutError):
+                    await self._once(subscription)
             except Exception as error:  # noqa: BLE001  whatever it is, a consumer that ends silently is worse
-                _LOG.warning("consumer %s: cannot fetch: %r", self._durable, error)
+                _LOG.warning("consumer %s: cannot go on, tries again: %r", self._durable, error)
                 await asyncio.sleep(_BACKOFF_S[1])  # the broker is away; nothing signals its return here
-                continue
-            CONSUMER_LAG.labels(self._durable).set(messages[-1].metadata.num_pending)
-            holding = asyncio.create_task(self._hold(messages))
-            try:
-                await self._apply(messages)
-            finally:
-                await end_tasks(holding)
-            if self._linger_s and len(messages) < self._batch:
-                await asyncio.sleep(self._linger_s)
+
+    async def _once(self, subscription: JetStreamContext.PullSubscription) -> None:
+        messages = await subscription.fetch(self._batch, timeout=5)
+        if not messages:  # nats-py's answer to two notices in a row that there is nothing
+            return
+        CONSUMER_LAG.labels(self._durable).set(messages[-1].metadata.num_pending)
+        holding = asyncio.create_task(self._hold(messages))
+        try:
+            await self._apply(messages)
+        finally:
+            await end_tasks(holding)
+        if self._linger_s and len(messages) < self._batch:
+            await asyncio.sleep(self._linger_s)
 
     async def _hold(self, messages: list[Msg]) -> None:
         """Tell the broker that they are in hand: sent again, they would make what is slow still slower."""
@@ -137,12 +140,11 @@ class DurableConsumer(Generic[T]):
         try:
             for message in messages:
                 if retry:
-                    attempt = min(message.metadata.num_delivered, len(_BACKOFF_S)) - 1
-                    await message.nak(delay=_BACKOFF_S[attempt])
+                    tries = message.metadata.num_delivered
+                    await message.nak(delay=_BACKOFF_S[min(tries, len(_BACKOFF_S)) - 1])
                 else:
                     await message.ack()
-        except (NatsError, OSError) as error:
-            # Unacked messages come again and the inbox drops them.
+        except (NatsError, OSError) as error:  # unacked messages come again and the inbox drops them
             _LOG.warning("consumer %s: cannot settle: %r", self._durable, error)
 
     async def _bury(self, message: Msg, error: Exception) -> None:
