@@ -25,6 +25,7 @@ class Wire(asyncio.Protocol):
         self._out: list[bytes] = []
         self._loop = asyncio.get_running_loop()
         self._pong: asyncio.Future[None] | None = None
+        self._closing = False
         self.failure = ""
 
     @classmethod
@@ -65,6 +66,7 @@ class Wire(asyncio.Protocol):
 
     def close(self) -> None:
         """Close at once."""
+        self._closing = True
         self._transport.close()
 
     def send(self, frame: bytes) -> None:
@@ -80,6 +82,11 @@ class Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asyncio's."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is not derived from asyncio's
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio's: what waits would wait for ever."""
+        if not self._closing:
+            raise SystemExit(f"the broker closed the connection: {exc or self.failure}")
 
     def data_received(self, data: bytes) -> None:
         """asyncio's: hand over every message that is complete."""
