@@ -146,8 +146,8 @@ def test_half_an_answer_taken_for_a_whole_one_is_found() -> None:
 
 
 def test_a_wait_without_answer_is_found() -> None:
-    slow = msgspec.structs.replace(ATTEMPT, waited_s=6.0)
-    assert any("waited 6.0 s" in finding for finding in answer_findings(changed(attempts=[slow])))
+    slow = msgspec.structs.replace(ATTEMPT, waited_s=9.0)
+    assert any("waited 9.0 s" in finding for finding in answer_findings(changed(attempts=[slow])))
 
 
 def test_a_wrong_refusal_is_found() -> None:

@@ -13,13 +13,19 @@ from common.testing.postgres import EmbeddedPostgres
 
 async def count(database: Database) -> int:
     async with database.transaction() as connection:
-        return int((await connection.execute(text("SELECT count(*) FROM inbox"))).scalar_one())
+        return int((await connection.execute(text("SELECT count(*) FROM facts"))).scalar_one())
 
 
-INSERT = text("INSERT INTO inbox (consumer, id) VALUES ('x', gen_random_uuid())")
+INSERT = text("INSERT INTO facts DEFAULT VALUES")
+
+
+async def make_table(database: Database) -> None:
+    async with database.transaction() as connection:
+        await connection.execute(text("CREATE TABLE facts (id uuid DEFAULT gen_random_uuid())"))
 
 
 async def test_a_block_commits_when_it_ends_and_not_when_it_raises(kit_database: Database) -> None:
+    await make_table(kit_database)
     async with kit_database.transaction() as connection:
         await connection.execute(INSERT)
     with suppress(KeyError):
@@ -30,6 +36,7 @@ async def test_a_block_commits_when_it_ends_and_not_when_it_raises(kit_database:
 
 
 async def test_a_cancelled_block_leaves_nothing_and_gives_its_connection_back(kit_database: Database) -> None:
+    await make_table(kit_database)
     entered = asyncio.Event()
 
     async def hang() -> None:

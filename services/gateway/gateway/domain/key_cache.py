@@ -26,8 +26,8 @@ class Entry(msgspec.Struct):
 class KeyCache:
     """Least recently used entries leave first: `capacity` known keys, `negative_capacity` unknown ones.
 
-    `generation` grows with every invalidation; facts read from the database before one must not be stored
-    after it, so `store` takes the generation the reading began with.
+    `generation` counts invalidations of known and of unknown keys; what was read from the database before one
+    must not be stored after it, so `store` takes the generation the reading began with.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class KeyCache:
         self._known: OrderedDict[bytes, Entry] = OrderedDict()
         self._unknown: OrderedDict[bytes, Entry] = OrderedDict()
         self._by_user: dict[str, set[bytes]] = {}
-        self.generation = 0
+        self.generation = (0, 0)
 
     def __len__(self) -> int:
         return len(self._known) + len(self._unknown)
@@ -62,10 +62,10 @@ class KeyCache:
         entry.fresh_until_s = min(now_s + RETRY_S, entry.stale_at_s)
         return entry
 
-    def store(self, digest: bytes, facts: KeyFacts | None, generation: int) -> None:
+    def store(self, digest: bytes, facts: KeyFacts | None, generation: tuple[int, int]) -> None:
         """Remember what the database said, unless something was invalidated since it was asked."""
         self._drop(digest)
-        if generation != self.generation:
+        if generation[0] != self.generation[0] or (facts is None and generation != self.generation):
             return
         now_s = self._clock()
         if facts is None:
@@ -80,18 +80,19 @@ class KeyCache:
 
     def forget_unknown(self) -> None:
         """A key was made, and may be one that was unknown."""
-        self.generation += 1
+        self.generation = (self.generation[0], self.generation[1] + 1)
         self._unknown.clear()
 
     def drop_user(self, user: str) -> None:
         """Something of the user changed: forget their keys, and those that were refused."""
         self.forget_unknown()
+        self.generation = (self.generation[0] + 1, self.generation[1])
         for digest in self._by_user.pop(user, ()):
             self._known.pop(digest, None)
 
     def clear(self) -> None:
         """Forget everything."""
-        self.generation += 1
+        self.generation = (self.generation[0] + 1, self.generation[1] + 1)
         self._known.clear()
         self._unknown.clear()
         self._by_user.clear()

@@ -40,6 +40,7 @@ WEBHOOKS = (
         disabled_reason text NOT NULL DEFAULT '',
         failing_since   timestamptz,
         secrets         bytea NOT NULL,
+        since_position  bigint NOT NULL, -- what lies up to here in the log happened before it was registered
         created_at      timestamptz NOT NULL
     )
     """,

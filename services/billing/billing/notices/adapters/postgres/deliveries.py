@@ -34,7 +34,7 @@ _LOG = text(
     " WHERE position > :after AND position <= :settled ORDER BY position LIMIT :limit"
 )
 _LISTENING = text(
-    f"SELECT {COLUMNS} FROM webhook_endpoints AS e WHERE enabled"  # noqa: S608
+    f"SELECT {COLUMNS}, since_position FROM webhook_endpoints AS e WHERE enabled"  # noqa: S608
     " AND (everybody OR account = ANY(CAST(:accounts AS uuid[]))) ORDER BY created_at, e.id"
 )
 _INSERT = text(
@@ -189,22 +189,27 @@ async def _turn(connection: AsyncConnection, position: int, settled: int, now: d
         rows = (await connection.execute(_LOG, query)).mappings().all()
         if len(rows) == _ROWS:
             reached = rows[-1]["position"]
-        events = [event for row in rows for event in events_of(row)]
-        accounts = list({event.account for event in events})
-        listening = [endpoint_of(row) for row in await connection.execute(_LISTENING, {"accounts": accounts})]
+        events = [(row["position"], event) for row in rows for event in events_of(row)]
+        accounts = list({event.account for _, event in events})
+        found = await connection.execute(_LISTENING, {"accounts": accounts})
+        listening = [(row.since_position, endpoint_of(row)) for row in found]
         made = await _insert(connection, listening, events, now)
     await connection.execute(_MOVE_CURSOR, {"position": reached})
     return reached, made
 
 
 async def _insert(
-    connection: AsyncConnection, listening: Sequence[Endpoint], events: Sequence[StoredEvent], now: datetime
+    connection: AsyncConnection,
+    listening: Sequence[tuple[int, Endpoint]],
+    events: Sequence[tuple[int, StoredEvent]],
+    now: datetime,
 ) -> int:
+    """Each event for each endpoint that was registered before it; positions come first in both."""
     wanted = [
         (endpoint.id, event)
-        for event in events
-        for endpoint in listening
-        if endpoint.wants(event.account, event.type)
+        for position, event in events
+        for since, endpoint in listening
+        if position > since and endpoint.wants(event.account, event.type)
     ]
     if wanted:
         told = [event for _, event in wanted]

@@ -19,8 +19,9 @@ _COUNT = text("SELECT count(*) FROM webhook_endpoints WHERE account = CAST(:acco
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('webhooks ' || :account, 0))")
 _INSERT = text(
     "INSERT INTO webhook_endpoints (id, account, url, patterns, description, everybody, enabled, secrets,"
-    " created_at) VALUES (CAST(:id AS uuid), CAST(:account AS uuid), :url, CAST(:patterns AS text[]),"
-    " :description, :everybody, :enabled, :secrets, :created_at)"
+    " since_position, created_at) SELECT CAST(:id AS uuid), CAST(:account AS uuid), :url,"
+    " CAST(:patterns AS text[]), :description, :everybody, :enabled, :secrets, last_value, :created_at"
+    " FROM transfers_position_seq"
 )
 _OWN = text(
     f"SELECT {COLUMNS} FROM webhook_endpoints AS e WHERE e.account = CAST(:account AS uuid)"  # noqa: S608
@@ -121,6 +122,6 @@ class PostgresWebhooks:
 
 
 def endpoint_of(row: Any) -> Endpoint:
-    """A row of COLUMNS."""
-    fields = dict(zip(Endpoint.__struct_fields__, row[:-1], strict=True))
+    """A row that begins with COLUMNS; what follows is not the endpoint's own."""
+    fields = dict(zip(Endpoint.__struct_fields__, row, strict=False))
     return Endpoint(**fields | {"patterns": tuple(row.patterns)})
