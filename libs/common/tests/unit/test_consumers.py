@@ -18,9 +18,9 @@ class Subscription:
     def __init__(self, answers: list[Any]) -> None:
         self._answers = answers
 
-    async def fetch(self, _batch: int, timeout: float) -> list[Msg]:  # noqa: ASYNC109  nats-py's name
+    async def fetch(self, _batch: int, timeout: float) -> list[Msg]:  # noqa: ARG002, ASYNC109  nats-py's
         if not self._answers:
-            await asyncio.sleep(timeout * 1000)
+            await asyncio.Event().wait()
         answer = self._answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
