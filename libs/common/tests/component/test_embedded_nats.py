@@ -84,6 +84,7 @@ async def test_a_user_speaks_and_hears_only_what_the_table_allows(permitting: Em
     ):
         requests = await answerer.subscribe("news.today")
         await answerer.flush()
+        await answerer.flush()  # nats-py overtakes its own buffer with the first
         pending = asyncio.ensure_future(speaker.request("news.today", b"?", timeout=5))
         await (await requests.next_msg(5)).respond(b"!")
         assert (await pending).data == b"!"

@@ -87,16 +87,17 @@ class NatsPriceFeed:
         """For ever: watch, and read again now and then, since a watch can be lost with its broker."""
         while True:
             try:
-                bucket = await self._bus.jetstream.key_value(PRICES_BUCKET)
-                watcher = await bucket.watch(PRICES_KEY)
+                async with asyncio.timeout(_PRICES_REREAD_S):
+                    bucket = await self._bus.jetstream.key_value(PRICES_BUCKET)
+                    watcher = await bucket.watch(PRICES_KEY)
                 try:
                     await self._follow(bucket, watcher)
                 finally:
                     await watcher.stop()  # type: ignore[no-untyped-call]
             except (NatsError, TimeoutError, OSError) as error:
                 _LOG.info("no price book yet: %r", error)
-            except (ValueError, KeyError) as error:  # no book at all, or with a time zone not known here
-                _LOG.error("the price book cannot be used: %r", error)
+            except Exception:  # noqa: BLE001  whatever it is, a feed that ends silently is worse
+                _LOG.exception("the price book cannot be used")
             await asyncio.sleep(_PRICES_RETRY_S)  # nothing signals that the bucket was made or is back
 
     async def _follow(self, bucket: KeyValue, watcher: KeyValue.KeyWatcher) -> None:
