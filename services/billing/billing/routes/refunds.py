@@ -10,14 +10,12 @@ from litestar.params import FromPath, HeaderParameter, JSONBody
 from billing.domain.leases import is_uuid
 from billing.domain.ports import UsageReader, Writer
 from billing.domain.refunds import Refund
+from billing.routes.idempotency import operation_id
 from billing.routes.principals import require_admin
 from billing.usecases.refunds import refund_charge
 from common.contracts.errors import InvalidRequestError, NotFoundError
 from common.contracts.principals import Principal
-from common.kit.ids import named_id, uuid7
 from common.kit.money import parse_usd
-
-_MAX_KEY = 255
 
 
 class RefundRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,11 +45,9 @@ class RefundController(Controller):
         require_admin(principal)
         if not is_uuid(record):
             raise NotFoundError("There is no such usage record.")
-        if idempotency_key is not None and not 0 < len(idempotency_key) <= _MAX_KEY:
-            raise InvalidRequestError("An idempotency key has 1 to 255 characters.", param="Idempotency-Key")
+        id_ = operation_id("charge_refund", principal, idempotency_key)
         try:
             amount_nano = None if data.amount is None else parse_usd(data.amount)
         except ValueError as error:
             raise InvalidRequestError(str(error), param="amount") from None
-        id_ = named_id("charge_refund", principal.account, idempotency_key) if idempotency_key else uuid7()
         return await refund_charge(writer, usage, id_, record, amount_nano, data.reason)

@@ -9,14 +9,13 @@ from litestar.params import HeaderParameter, JSONBody
 
 from billing.domain.ports import Writer
 from billing.domain.topups import PostTopup, Topup
+from billing.routes.idempotency import operation_id
 from billing.routes.principals import require_admin
 from billing.usecases.topups import post_topup
 from common.contracts.errors import InvalidRequestError
 from common.contracts.principals import Principal
-from common.kit.ids import named_id, uuid7
 from common.kit.money import parse_usd
 
-_MAX_KEY = 255
 _MAX_REASON = 500
 
 
@@ -44,13 +43,11 @@ class TopupController(Controller):
     ) -> Topup:
         """Credit a wallet. The same Idempotency-Key of the same caller gets the first answer again."""
         require_admin(principal)
-        if idempotency_key is not None and not 0 < len(idempotency_key) <= _MAX_KEY:
-            raise InvalidRequestError("An idempotency key has 1 to 255 characters.", param="Idempotency-Key")
+        id_ = operation_id("topup", principal, idempotency_key)
         if len(data.reason) > _MAX_REASON:
             raise InvalidRequestError(f"A reason has at most {_MAX_REASON} characters.", param="reason")
         try:
             amount_nano = parse_usd(data.amount)
         except ValueError as error:
             raise InvalidRequestError(str(error), param="amount") from None
-        id_ = named_id("topup", principal.account, idempotency_key) if idempotency_key else uuid7()
         return await post_topup(writer, PostTopup(id_, data.account, amount_nano, "topup", data.reason))

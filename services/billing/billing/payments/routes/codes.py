@@ -13,13 +13,14 @@ from billing.domain.topups import Topup
 from billing.payments.domain.codes import MAX_BATCH, Batch, Code
 from billing.payments.routes.payments import cursor_of, moment, payer_of
 from billing.payments.usecases.codes import Codes
+from billing.routes.idempotency import operation_id
 from billing.routes.principals import require_admin
 from common.contracts.errors import InvalidRequestError
 from common.contracts.principals import Principal
-from common.kit.ids import named_id, uuid7
+from common.kit.ids import uuid7
 from common.kit.money import format_usd, parse_usd
 
-_MAX_NAME, _MAX_KEY, _MAX_CODE = 100, 255, 100
+_MAX_NAME, _MAX_CODE = 100, 100
 
 
 class CodesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -151,12 +152,8 @@ class RedemptionController(Controller):
         """Credit a wallet. The same Idempotency-Key gets the first answer again."""
         if len(data.code) > _MAX_CODE:
             raise InvalidRequestError("No code is that long.", param="code")
-        if idempotency_key is not None and not 0 < len(idempotency_key) <= _MAX_KEY:
-            raise InvalidRequestError("An idempotency key has 1 to 255 characters.", param="Idempotency-Key")
+        redemption = operation_id("redemption", principal, idempotency_key)
         account = payer_of(principal, data.account)
-        redemption = uuid7()
-        if idempotency_key is not None:
-            redemption = named_id("redemption", principal.account, idempotency_key)
         return await codes.redeem(data.code, account, redemption)
 
 

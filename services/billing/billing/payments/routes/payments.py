@@ -24,13 +24,13 @@ from billing.payments.domain.reversals import Reversal
 from billing.payments.usecases.payments import Payments
 from billing.payments.usecases.recharge import find_ratio
 from billing.payments.usecases.reversals import Reversals
+from billing.routes.idempotency import operation_id
 from billing.routes.principals import account_of, is_admin, require_admin
 from common.contracts.errors import InvalidRequestError
 from common.contracts.principals import Principal
-from common.kit.ids import named_id, uuid7
 from common.kit.money import MAX_NANO, format_usd
 
-_MAX_KEY, _MAX_TEXT, _MAX_URL = 255, 250, 2000
+_MAX_TEXT, _MAX_URL = 250, 2000
 
 IdempotencyKey = Annotated[str | None, HeaderParameter(name="Idempotency-Key")]
 
@@ -131,7 +131,7 @@ class PaymentController(Controller):
         if data.method == "stripe_checkout" and not success_url:
             raise InvalidRequestError("Where shall the payer go afterwards?", param="success_url")
         wish = Payment(
-            id=_id_of("payment", principal, idempotency_key),
+            id=operation_id("payment", principal, idempotency_key),
             account=account,
             method=data.method,
             status="creating",
@@ -199,7 +199,7 @@ class PaymentController(Controller):
         if data.amount is not None:
             amount_minor = parse_amount(data.amount, found.currency)
         wish = Reversal(
-            _id_of("refund", principal, idempotency_key),
+            operation_id("refund", principal, idempotency_key),
             found.id,
             "refund",
             "taking",
@@ -232,14 +232,6 @@ def cursor_of(text: str | None) -> int:
 def moment(time: datetime) -> str:
     """RFC 3339 in UTC, to the millisecond."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds")
-
-
-def _id_of(kind: str, principal: Principal, key: str | None) -> str:
-    if key is None:
-        return uuid7()
-    if not 0 < len(key) <= _MAX_KEY:
-        raise InvalidRequestError("An idempotency key has 1 to 255 characters.", param="Idempotency-Key")
-    return named_id(kind, principal.account, key)
 
 
 def _check_texts(data: PaymentRequest) -> None:
