@@ -4,7 +4,7 @@ import time
 
 import msgspec
 
-from billing.adapters.postgres.ledger import PostgresLedger
+from billing.adapters.postgres.ledger import PLANNER, PostgresLedger
 from billing.app import utc_now
 from billing.domain.books import Books, Wanted
 from common.kit.db import Database
@@ -33,7 +33,7 @@ class Move(msgspec.Struct, frozen=True):
 
 async def raw_transfers(dsn: str, accounts: list[str], count: int) -> float:
     """Transfers a second around the ring of `accounts`, each of which must have money."""
-    database = Database(dsn, 1)
+    database = Database(dsn, 1, PLANNER)
     ledger = PostgresLedger(database)
     ring = [Move(source, accounts[place - 1]) for place, source in enumerate(accounts)]
     started = time.perf_counter()

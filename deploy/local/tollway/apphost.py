@@ -32,9 +32,11 @@ SECRETS = (
     "demo_key",
     "demo_password",
     "key_pepper",
+    "oauth_key",
     "principal_key",
     "secret_key",
     "stripe_webhook",
+    "token_pepper",
     "webhook_key",
 )
 
@@ -94,7 +96,7 @@ class Suite:
             Service("billing", stops_after=("gateway", "chat-relay", "media-tasks", "oauth")),
             Service("chat-relay"),
             Service("media-tasks", migrates=False),
-            Service("oauth", migrates=False),
+            Service("oauth"),
             Service("gateway", stops_after=(), port=port),
         )
         self.gateway_url = f"http://{LOCALHOST}:{port}"
@@ -188,6 +190,12 @@ class Suite:
                 **self._payments(),
                 "TOLLWAY_SECRET_KEY": secret("webhook_key"),
                 "TOLLWAY_WEBHOOKS_ALLOW_PRIVATE": "true",
+            },
+            "oauth": {
+                "TOLLWAY_ISSUER": self.environ.get("TOLLWAY_ISSUER", self.gateway_url),
+                "TOLLWAY_TOKEN_PEPPER": secret("token_pepper"),
+                "TOLLWAY_SECRET_KEY": secret("oauth_key"),
+                "TOLLWAY_ALLOW_PRIVATE": "true",
             },
         }
         return {

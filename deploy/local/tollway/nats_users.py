@@ -34,8 +34,8 @@ def _service(name: str, *, publishes: Subjects = (), hears: Subjects = ()) -> Na
 NATS_USERS = {
     "gateway": _service(
         "gateway",
-        publishes=("identity.>", "gateway.groups.changed", "dlq.>"),
-        hears=("identity.>", "gateway.groups.changed"),
+        publishes=("identity.>", "gateway.groups.changed", "dlq.>", "rpc.oauth.token.check.v1"),
+        hears=("identity.>", "oauth.>", "gateway.groups.changed"),
     ),
     "billing": _service(
         "billing",
@@ -54,5 +54,8 @@ NATS_USERS = {
         hears=("relay.channels.changed", "billing.lease.recalled.v1.*"),
     ),
     "media-tasks": _service("media-tasks", publishes=("rpc.billing.hold.>",)),
-    "oauth": _service("oauth", publishes=("rpc.billing.hold.>",)),
+    "oauth": _service(
+        "oauth",
+        publishes=("oauth.>", "dlq.>", "rpc.billing.>", "rpc.gateway.session.>", "rpc.gateway.user.>"),
+    ),
 }

@@ -15,7 +15,7 @@ from billing.adapters.postgres.audits import PostgresAuditor
 from billing.adapters.postgres.history import PostgresHistory
 from billing.adapters.postgres.holds import PostgresHolds
 from billing.adapters.postgres.leases import PostgresLeases
-from billing.adapters.postgres.ledger import PostgresLedger
+from billing.adapters.postgres.ledger import PLANNER, PostgresLedger
 from billing.adapters.postgres.prices import PostgresPrices
 from billing.adapters.postgres.usage import PostgresUsage
 from billing.adapters.postgres.wallets import PostgresWallets
@@ -157,14 +157,16 @@ async def _connect(
 ) -> Parts:
     """Connect, and start the writer and the outbox, in the order in which `stack` takes down again."""
     database = Database(settings.database_url, settings.pool_size)
-    stack.push_async_callback(database.close)
+    books = Database(settings.database_url, 1, PLANNER)  # the writer's alone: it has one batch at a time
+    for pool in (database, books):
+        stack.push_async_callback(pool.close)
     bus = await Bus.connect(settings.nats_url, f"billing-{settings.replica}")
     stack.push_async_callback(bus.close)
     plugin.checks |= {"postgres": database.ping, "nats": bus.ping}
     await bus.ensure_streams(STREAMS)
 
     outbox = OutboxPublisher(database, bus, "billing")
-    ledger = PostgresLedger(database)
+    ledger = PostgresLedger(books)
     writer = LedgerWriter(ledger, clock, outbox.notify)
     for part in (outbox, writer):
         await part.start()

@@ -18,7 +18,7 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     seed_prices: bool = True
     """Fill the price book from the packaged list price data when that changed."""
     pool_size: int = 8
-    """Connections to PostgreSQL."""
+    """Connections to PostgreSQL, beside the ledger's own."""
     invoice_seller: str = "Tollway"
     """Who sells, on invoices: the name, then lines of the address, tax id and so on, with `|` between."""
     invoice_series: str = "INV"

@@ -1,29 +1,110 @@
 """The composition root of the OAuth service."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 
 from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
 
+from common.contracts.bootstrap import Bootstrap
+from common.contracts.streams import OAUTH
+from common.kit.bootstrap import load_bootstrap
 from common.kit.bus import Bus
 from common.kit.db import Database
+from common.kit.outbox import OutboxPublisher
 from common.kit.plugin import ServicePlugin
+from common.kit.rpc import RpcClient, RpcServer
+from oauth.adapters.nats import GatewayBrowsers
+from oauth.adapters.postgres.store import PostgresStore
+from oauth.aliases.app import ALIASES
+from oauth.authorization.app import AUTHORIZATION
+from oauth.charges.app import CHARGES
+from oauth.devices.app import DEVICES
+from oauth.domain.ports import Clock
+from oauth.domain.tokens import Digester
+from oauth.identity.app import IDENTITY
+from oauth.parts import Feature, Parts
+from oauth.registry.app import REGISTRY
 from oauth.settings import Settings
+from oauth.tokens.app import TOKENS
+
+FEATURES: tuple[Feature, ...] = (REGISTRY, IDENTITY, AUTHORIZATION, DEVICES, TOKENS, CHARGES, ALIASES)
+"""Tokens after those that add grant types, aliases last: they stand on all."""
 
 
-def create_app(settings: Settings) -> Litestar:
-    """The service: probes and metrics on its ops port, no route on its main port yet."""
+def utc_now() -> datetime:
+    """The wall clock, aware."""
+    return datetime.now(UTC)
+
+
+def create_app(settings: Settings, clock: Clock = utc_now) -> Litestar:
+    """The service; BootstrapError when the bootstrap file cannot be applied."""
     plugin = ServicePlugin("oauth", settings)
+    bootstrap = Bootstrap()
+    if settings.bootstrap:
+        bootstrap = load_bootstrap(Path(settings.bootstrap), secrets_of=("oauth_apps",))
 
     @asynccontextmanager
-    async def connections(_app: Litestar) -> AsyncIterator[None]:
-        database = Database(settings.database_url)
-        bus = await Bus.connect(settings.nats_url, f"oauth-{settings.replica}")
-        plugin.checks |= {"postgres": database.ping, "nats": bus.ping}
-        try:
+    async def running(app: Litestar) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            parts = await _connect(app.state, plugin, settings, clock, bootstrap, stack)
+            for feature in FEATURES:
+                await feature.open(parts)
+            await parts.server.start()
+            stack.push_async_callback(parts.server.stop)
             yield
-        finally:
-            await bus.close()
-            await database.close()
 
-    return Litestar(plugins=[plugin], lifespan=[connections], openapi_config=None)
+    return Litestar(
+        route_handlers=[controller for feature in FEATURES for controller in feature.controllers],
+        plugins=[plugin],
+        lifespan=[running],
+        dependencies={name: _from_state(name) for feature in FEATURES for name in feature.names},
+        openapi_config=None,
+    )
+
+
+async def _connect(
+    state: State,
+    plugin: ServicePlugin,
+    settings: Settings,
+    clock: Clock,
+    bootstrap: Bootstrap,
+    stack: AsyncExitStack,
+) -> Parts:
+    """Connect, and start the outbox, in the order in which `stack` takes down again."""
+    database = Database(settings.database_url)
+    stack.push_async_callback(database.close)
+    bus = await Bus.connect(settings.nats_url, f"oauth-{settings.replica}")
+    stack.push_async_callback(bus.close)
+    plugin.checks |= {"postgres": database.ping, "nats": bus.ping}
+    await bus.ensure_streams([OAUTH])
+    outbox = OutboxPublisher(database, bus, "oauth")
+    await outbox.start()
+    stack.push_async_callback(outbox.stop)
+    rpc = RpcClient(bus, plugin.telemetry)
+    return Parts(
+        settings=settings,
+        clock=clock,
+        bootstrap=bootstrap,
+        database=database,
+        store=PostgresStore(database, outbox.notify),
+        digester=Digester(settings.token_pepper),
+        browsers=GatewayBrowsers(rpc),
+        bus=bus,
+        rpc=rpc,
+        server=RpcServer(bus, "oauth", plugin.telemetry),
+        notify=outbox.notify,
+        plugin=plugin,
+        state=state,
+        stack=stack,
+    )
+
+
+def _from_state(name: str) -> Provide:
+    def provide(state: State) -> object:
+        return state[name]
+
+    return Provide(provide, sync_to_thread=False)

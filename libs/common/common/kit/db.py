@@ -1,6 +1,6 @@
 """PostgreSQL: one engine per service; use-cases open transactions, never across an upstream call."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -11,16 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 
 class Database:
-    """A pool of connections. `pool_size` bounds it; waiting for one longer than 10 s is an error."""
+    """A pool of `pool_size` connections with these server settings; 10 s of waiting for one is an error."""
 
-    def __init__(self, url: str, pool_size: int = 8) -> None:
+    def __init__(self, url: str, pool_size: int = 8, settings: Mapping[str, str] | None = None) -> None:
         self.engine: AsyncEngine = create_async_engine(
             async_url(url),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
             pool_recycle=1800,
-            connect_args={"timeout": 5, "command_timeout": 60},
+            connect_args={"timeout": 5, "command_timeout": 60, "server_settings": dict(settings or {})},
         )
         event.listen(self.engine.sync_engine, "handle_error", _treat_broken_protocol_as_disconnect)
 

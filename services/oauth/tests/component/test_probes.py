@@ -25,6 +25,9 @@ async def running_service(
         nats_url=broker.url("tollway"),
         principal_keys="k1:" + "s" * 32,
         replica="oauth-0",
+        issuer="http://127.0.0.1:8080",
+        token_pepper="pepper-for-the-tests",
+        secret_key="secret-key-for-the-tests",
     )
     async with (
         create_app(settings).lifespan(),

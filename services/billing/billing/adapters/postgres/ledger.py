@@ -28,6 +28,16 @@ from common.kit import outbox
 from common.kit.db import Database, is_transient
 
 USAGE_INBOX = "billing-usage"
+PLANNER = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+}
+"""Settings of the ledger's connections. It finds every row by an index. Left to itself the planner reads whole
+tables while they are small, and keeps to that in the prepared statement when they are small no more.
+"""
 _UNIQUE_VIOLATION = "23505"  # another replica wrote the same id first: the next try finds it
 
 # Whose leases, spenders and holds they are never changes, so it may be read before anything is locked.

@@ -1,0 +1,105 @@
+"""Apps, grants and charges: the OAuth service's events and the questions others may ask it."""
+
+import msgspec
+
+from common.contracts.principals import Budget
+from common.contracts.rpc import Method
+
+ACCESS_TOKEN_PREFIX = "toa_"  # noqa: S105  how an access token is told from an API key
+
+
+class GrantCreated(msgspec.Struct, frozen=True, tag="oauth.grant.created.v1", tag_field="type"):
+    """A person allowed an app something. `limit` is USD per `period`, absent without one."""
+
+    id: str
+    sequence: int
+    user: str
+    account: str
+    grant: str
+    app: str
+    scopes: tuple[str, ...]
+    limit: str | None = None
+    period: str = "total"
+    max_per_charge: str | None = None
+    expires_at: str | None = None
+
+
+class GrantUpdated(msgspec.Struct, frozen=True, tag="oauth.grant.updated.v1", tag_field="type"):
+    """The person consented again, or changed the limit; caches must drop the person's tokens."""
+
+    id: str
+    sequence: int
+    user: str
+    account: str
+    grant: str
+    app: str
+    scopes: tuple[str, ...]
+    limit: str | None = None
+    period: str = "total"
+    max_per_charge: str | None = None
+    expires_at: str | None = None
+
+
+class GrantRevoked(msgspec.Struct, frozen=True, tag="oauth.grant.revoked.v1", tag_field="type"):
+    """The grant is dead: every replica refuses its tokens within a second. `by` says who ended it: `user`,
+    `app`, `owner` (of the app), `operator`.
+    """
+
+    id: str
+    sequence: int
+    user: str
+    account: str
+    grant: str
+    app: str
+    by: str
+
+
+class TokensRevoked(msgspec.Struct, frozen=True, tag="oauth.tokens.revoked.v1", tag_field="type"):
+    """Some tokens of a grant are dead, revoked (RFC 7009) or since one was replayed; the grant lives."""
+
+    id: str
+    sequence: int
+    user: str
+    account: str
+    grant: str
+    app: str
+    by: str
+
+
+class AppDisabled(msgspec.Struct, frozen=True, tag="oauth.app.disabled.v1", tag_field="type"):
+    """No token of the app counts any more, whoever granted it; `user` owns the app."""
+
+    id: str
+    sequence: int
+    user: str
+    app: str
+
+
+OAuthEvent = GrantCreated | GrantUpdated | GrantRevoked | TokensRevoked | AppDisabled
+
+
+class TokenCheck(msgspec.Struct, frozen=True):
+    """What does this access `token` stand for?"""
+
+    token: str
+
+
+class TokenFound(msgspec.Struct, frozen=True):
+    """A token that counts now; the error `invalid_token` (401) instead for any other.
+
+    `grant` is the spender, `app` the client id. `expires_at_s` is Unix seconds, the end of token or grant,
+    whichever comes first. `jkt` not empty: the token counts only together with a DPoP proof by the key of
+    that thumbprint (RFC 7638), and never as a plain Bearer token.
+    """
+
+    grant: str
+    app: str
+    user: str
+    account: str
+    scopes: tuple[str, ...]
+    expires_at_s: int
+    budget: Budget | None = None
+    jkt: str = ""
+
+
+TOKEN_CHECK: Method[TokenCheck, TokenFound] = Method("rpc.oauth.token.check.v1", TokenCheck, TokenFound)

@@ -1,0 +1,90 @@
+"""The table of apps."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from oauth.domain.apps import App
+
+_ADD = text(
+    "INSERT INTO apps (id, client_id, owner, owner_account, name, description, homepage, auth_method,"
+    " secrets, jwks, redirect_uris, scopes, fee_micro, require_par, require_dpop, created_at,"
+    " updated_at, disabled_at)"
+    " VALUES (:id, :client_id, :owner, :owner_account, :name, :description, :homepage, :auth_method,"
+    " :secrets, :jwks, :redirect_uris, :scopes, :fee_micro, :require_par, :require_dpop, :created_at,"
+    " :updated_at, :disabled_at) ON CONFLICT (client_id) DO NOTHING"
+)
+_GET = text("SELECT * FROM apps WHERE id = CAST(:id AS uuid)")
+_FIND = text("SELECT * FROM apps WHERE client_id = :client_id")
+_UPDATE = text(
+    "UPDATE apps SET owner = :owner, owner_account = :owner_account, name = :name,"
+    " description = :description, homepage = :homepage, auth_method = :auth_method,"
+    " secrets = :secrets, jwks = :jwks,"
+    " redirect_uris = :redirect_uris, scopes = :scopes, fee_micro = :fee_micro, require_par = :require_par,"
+    " require_dpop = :require_dpop, updated_at = :updated_at, disabled_at = :disabled_at WHERE id = :id"
+)
+_LIST = text(
+    "SELECT * FROM apps WHERE (CAST(:owner AS uuid) IS NULL OR owner = CAST(:owner AS uuid))"
+    " AND (CAST(:after AS uuid) IS NULL OR id > CAST(:after AS uuid)) ORDER BY id LIMIT :limit"
+)
+
+
+class PostgresApps:
+    """See the Apps port. Ids that are no UUIDs are refused before they come here."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, app: App) -> bool:
+        """False when the client id is taken."""
+        return (await self._connection.execute(_ADD, _values(app))).rowcount == 1
+
+    async def get(self, app: str) -> App | None:
+        """By id."""
+        row = (await self._connection.execute(_GET, {"id": app})).one_or_none()
+        return None if row is None else app_of(row)
+
+    async def find(self, client_id: str) -> App | None:
+        """By client id."""
+        row = (await self._connection.execute(_FIND, {"client_id": client_id})).one_or_none()
+        return None if row is None else app_of(row)
+
+    async def update(self, app: App) -> None:
+        """Everything that may change."""
+        await self._connection.execute(_UPDATE, _values(app))
+
+    async def list_page(self, owner: str | None, after: str | None, limit: int) -> list[App]:
+        """In the order of ids, which is the order they were made in; served by apps_owner."""
+        values = {"owner": owner, "after": after, "limit": limit}
+        return [app_of(row) for row in await self._connection.execute(_LIST, values)]
+
+
+def _values(app: App) -> dict[str, object]:
+    values = msgspec.structs.asdict(app)
+    return values | {name: list(values[name]) for name in ("secrets", "redirect_uris", "scopes")}
+
+
+def app_of(row: Any) -> App:
+    """An app from its row."""
+    return App(
+        id=str(row.id),
+        client_id=row.client_id,
+        owner=None if row.owner is None else str(row.owner),
+        owner_account=None if row.owner_account is None else str(row.owner_account),
+        name=row.name,
+        description=row.description,
+        homepage=row.homepage,
+        auth_method=row.auth_method,
+        secrets=tuple(bytes(secret) for secret in row.secrets),
+        jwks=row.jwks,
+        redirect_uris=tuple(row.redirect_uris),
+        scopes=tuple(row.scopes),
+        fee_micro=row.fee_micro,
+        require_par=row.require_par,
+        require_dpop=row.require_dpop,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        disabled_at=row.disabled_at,
+    )

@@ -1,0 +1,105 @@
+"""One transaction over everything of this service, with the events that are published when it commits."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from common.contracts.errors import UnavailableError
+from common.contracts.oauth import OAuthEvent
+from common.contracts.streams import event_subject
+from common.kit.db import Database, is_transient
+from common.kit.outbox import OutboxEvent, append
+from oauth.adapters.postgres.apps import PostgresApps
+from oauth.adapters.postgres.grants import PostgresGrants, PostgresPeople
+from oauth.adapters.postgres.requests import PostgresRequests
+from oauth.adapters.postgres.tokens import PostgresTokens, find_live_token, prune_tokens
+from oauth.domain.ports import Apps, Grants, People, Requests, Tokens
+from oauth.domain.tokens import LiveToken
+
+_NEXT = text(
+    "UPDATE people SET event_sequence = event_sequence + 1 WHERE user_id = CAST(:user AS uuid)"
+    " RETURNING event_sequence"
+)
+_USE_PROOF = text(
+    "INSERT INTO used_proofs (digest, expires_at) VALUES (:digest, :expires_at) ON CONFLICT DO NOTHING"
+)
+
+
+class PostgresTransaction:
+    """See the OAuthTransaction port; `connection` serves the tables of the features too."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+        self.apps: Apps = PostgresApps(connection)
+        self.people: People = PostgresPeople(connection)
+        self.grants: Grants = PostgresGrants(connection)
+        self.requests: Requests = PostgresRequests(connection)
+        self.tokens: Tokens = PostgresTokens(connection)
+        self.events: list[OAuthEvent] = []
+
+    async def use_proof(self, digest: bytes, expires_at: datetime) -> bool:
+        """False when it was used before; the primary key decides between two at once."""
+        result = await self.connection.execute(_USE_PROOF, {"digest": digest, "expires_at": expires_at})
+        return result.rowcount == 1
+
+    async def next_sequence(self, user: str) -> int:
+        """Gap-free: the number is taken back when the transaction is."""
+        result = await self.connection.execute(_NEXT, {"user": user})
+        return int(result.scalar_one())
+
+    def record(self, event: OAuthEvent) -> None:
+        """Written to the outbox at the end of the transaction."""
+        self.events.append(event)
+
+
+class PostgresStore:
+    """See the Store port; `notify` is called after a commit that appended events."""
+
+    def __init__(self, database: Database, notify: Callable[[], None]) -> None:
+        self._database = database
+        self._notify = notify
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PostgresTransaction]:
+        """Commits when the block ends; UnavailableError when the database is away."""
+        try:
+            async with self._database.transaction() as connection:
+                work = PostgresTransaction(connection)
+                yield work
+                await append(connection, [_outbox_event(event) for event in work.events])
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise as_unavailable(error) from error
+        if work.events:
+            self._notify()
+
+    async def find_token(self, digest: bytes, now: datetime) -> LiveToken | None:
+        """One query on its own connection."""
+        try:
+            async with self._database.driver_transaction() as driver:
+                return await find_live_token(driver, digest, now)
+        except Exception as error:
+            if is_transient(error):
+                raise UnavailableError("Tokens cannot be checked right now.", retry_after_s=1) from error
+            raise
+
+    async def prune(self, now: datetime) -> None:
+        """Delete what ended long ago."""
+        async with self._database.transaction() as connection:
+            await prune_tokens(connection, now)
+
+
+def as_unavailable(error: Exception) -> Exception:
+    """UnavailableError for a database that is away, the error itself for what is wrong with us."""
+    if isinstance(error, TimeoutError | OSError) or is_transient(error):
+        return UnavailableError("The database is away.", retry_after_s=1)
+    return error
+
+
+def _outbox_event(event: OAuthEvent) -> OutboxEvent:
+    tag = str(type(event).__struct_config__.tag)
+    return OutboxEvent(event.id, event_subject(tag, event.user), event.sequence, msgspec.json.encode(event))

@@ -1,0 +1,219 @@
+"""The tables of families, codes and tokens, and the one query that a token check asks."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from oauth.adapters.postgres.apps import app_of
+from oauth.adapters.postgres.grants import grant_of, person_of
+from oauth.domain.tokens import AccessToken, Code, Family, LiveToken, RefreshToken
+
+_ADD_FAMILY = text(
+    "INSERT INTO families (id, grant_id, scopes, jkt, auth_time, nonce, created_at, expires_at)"
+    " VALUES (:id, :grant, :scopes, :jkt, :auth_time, :nonce, :created_at, :expires_at)"
+)
+_GET_FAMILY = text("SELECT * FROM families WHERE id = CAST(:id AS uuid) FOR UPDATE")
+_REVOKE_FAMILY = text(
+    "UPDATE families SET revoked_at = :now WHERE id = CAST(:id AS uuid) AND revoked_at IS NULL"
+)
+_ADD_CODE = text(
+    "INSERT INTO codes (digest, family, redirect_uri, challenge, dpop_jkt, expires_at)"
+    " VALUES (:digest, :family, :redirect_uri, :challenge, :dpop_jkt, :expires_at)"
+)
+_FIND_CODE = text("SELECT * FROM codes WHERE digest = :digest")
+_TAKE_CODE = text(
+    "UPDATE codes SET used_at = :now WHERE digest = :digest AND used_at IS NULL AND expires_at > :now"
+    " RETURNING *"
+)
+_ADD_ACCESS = text(
+    "INSERT INTO access_tokens (digest, family, scopes, jkt, issued_at, expires_at)"
+    " VALUES (:digest, :family, :scopes, :jkt, :issued_at, :expires_at)"
+)
+_REMOVE_ACCESS = text("DELETE FROM access_tokens WHERE digest = :digest")
+_ADD_REFRESH = text(
+    "INSERT INTO refresh_tokens (digest, family, issued_at, expires_at)"
+    " VALUES (:digest, :family, :issued_at, :expires_at)"
+)
+_FIND_REFRESH = text("SELECT * FROM refresh_tokens WHERE digest = :digest")
+_TAKE_REFRESH = text(
+    "UPDATE refresh_tokens SET used_at = :now WHERE digest = :digest AND used_at IS NULL"
+    " AND expires_at > :now RETURNING *"
+)
+_LIVE = """
+SELECT t.scopes AS token_scopes, t.jkt AS token_jkt, t.issued_at, t.expires_at AS token_until,
+       f.id AS family_id, f.scopes AS family_scopes, f.jkt AS family_jkt, f.auth_time, f.nonce,
+       f.created_at AS family_created_at, f.expires_at AS family_until,
+       g AS grant_row, a AS app_row, p AS person_row
+  FROM access_tokens t
+  JOIN families f ON f.id = t.family
+  JOIN grants g ON g.id = f.grant_id
+  JOIN apps a ON a.id = g.app
+  JOIN people p ON p.user_id = g.user_id
+ WHERE t.digest = $1 AND t.expires_at > $2 AND f.revoked_at IS NULL AND f.expires_at > $2
+   AND g.revoked_at IS NULL AND (g.expires_at IS NULL OR g.expires_at > $2)
+   AND a.disabled_at IS NULL AND p.enabled
+"""
+_KEEP = timedelta(days=1)
+"""What ended is kept this long, so that its replay is still known for what it is."""
+_PRUNE = (
+    text("DELETE FROM authorization_requests WHERE expires_at < :now"),
+    text("DELETE FROM used_proofs WHERE expires_at < :now"),
+    text("DELETE FROM access_tokens WHERE expires_at < :before"),
+    text("DELETE FROM refresh_tokens WHERE expires_at < :before"),
+    text("DELETE FROM families WHERE expires_at < :before"),
+)
+
+
+class PostgresTokens:
+    """See the Tokens port."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add_family(self, family: Family) -> None:
+        """Store a new one."""
+        values: dict[str, object] = {
+            "id": family.id,
+            "grant": family.grant,
+            "scopes": list(family.scopes),
+            "jkt": family.jkt,
+        }
+        values |= {"auth_time": family.auth_time, "nonce": family.nonce}
+        values |= {"created_at": family.created_at, "expires_at": family.expires_at}
+        await self._connection.execute(_ADD_FAMILY, values)
+
+    async def get_family(self, family: str) -> Family | None:
+        """Locked until the end."""
+        row = (await self._connection.execute(_GET_FAMILY, {"id": family})).one_or_none()
+        return None if row is None else _family(row)
+
+    async def revoke_family(self, family: str, now: datetime) -> bool:
+        """False when it had ended."""
+        result = await self._connection.execute(_REVOKE_FAMILY, {"id": family, "now": now})
+        return result.rowcount == 1
+
+    async def add_code(self, code: Code) -> None:
+        """Store a new one."""
+        values: dict[str, object] = {
+            "digest": code.digest,
+            "family": code.family,
+            "redirect_uri": code.redirect_uri,
+        }
+        values |= {"challenge": code.challenge, "dpop_jkt": code.dpop_jkt, "expires_at": code.expires_at}
+        await self._connection.execute(_ADD_CODE, values)
+
+    async def find_code(self, digest: bytes) -> Code | None:
+        """Whatever its state."""
+        row = (await self._connection.execute(_FIND_CODE, {"digest": digest})).one_or_none()
+        return None if row is None else _code(row)
+
+    async def take_code(self, digest: bytes, now: datetime) -> Code | None:
+        """One statement, so that of many at once one gets it."""
+        row = (await self._connection.execute(_TAKE_CODE, {"digest": digest, "now": now})).one_or_none()
+        return None if row is None else _code(row)
+
+    async def add_access(self, token: AccessToken) -> None:
+        """Store a new one."""
+        values: dict[str, object] = {
+            "digest": token.digest,
+            "family": token.family,
+            "scopes": list(token.scopes),
+        }
+        values |= {"jkt": token.jkt, "issued_at": token.issued_at, "expires_at": token.expires_at}
+        await self._connection.execute(_ADD_ACCESS, values)
+
+    async def remove_access(self, digest: bytes) -> bool:
+        """False when there is none."""
+        return (await self._connection.execute(_REMOVE_ACCESS, {"digest": digest})).rowcount == 1
+
+    async def add_refresh(self, token: RefreshToken) -> None:
+        """Store a new one."""
+        values: dict[str, object] = {"digest": token.digest, "family": token.family}
+        values |= {"issued_at": token.issued_at, "expires_at": token.expires_at}
+        await self._connection.execute(_ADD_REFRESH, values)
+
+    async def find_refresh(self, digest: bytes) -> RefreshToken | None:
+        """Whatever its state."""
+        row = (await self._connection.execute(_FIND_REFRESH, {"digest": digest})).one_or_none()
+        return None if row is None else _refresh(row)
+
+    async def take_refresh(self, digest: bytes, now: datetime) -> RefreshToken | None:
+        """One statement, so that of many at once one gets it."""
+        row = (await self._connection.execute(_TAKE_REFRESH, {"digest": digest, "now": now})).one_or_none()
+        return None if row is None else _refresh(row)
+
+
+async def find_live_token(driver: asyncpg.Connection, digest: bytes, now: datetime) -> LiveToken | None:
+    """The token if it and all that it stands on count now; each join goes by a primary key."""
+    row = await driver.fetchrow(_LIVE, digest, now)
+    if row is None:
+        return None
+    token = AccessToken(
+        digest,
+        str(row["family_id"]),
+        tuple(row["token_scopes"]),
+        row["issued_at"],
+        row["token_until"],
+        row["token_jkt"],
+    )
+    family = Family(
+        id=str(row["family_id"]),
+        grant=str(row["grant_row"]["id"]),
+        scopes=tuple(row["family_scopes"]),
+        auth_time=row["auth_time"],
+        created_at=row["family_created_at"],
+        expires_at=row["family_until"],
+        jkt=row["family_jkt"],
+        nonce=row["nonce"],
+    )
+    grant, app, person = (_Fields(row[name]) for name in ("grant_row", "app_row", "person_row"))
+    return LiveToken(token, family, grant_of(grant), app_of(app), person_of(person))
+
+
+async def prune_tokens(connection: AsyncConnection, now: datetime) -> None:
+    """Delete what ended a day ago and more; codes go with their families."""
+    for statement in _PRUNE:
+        await connection.execute(statement, {"now": now, "before": now - _KEEP})
+
+
+class _Fields:
+    """A composite value of asyncpg, read by attribute as SQLAlchemy's rows are."""
+
+    def __init__(self, record: Any) -> None:
+        self._record = record
+
+    def __getattr__(self, name: str) -> Any:
+        return self._record[name]
+
+
+def _family(row: Row[Any]) -> Family:
+    return Family(
+        id=str(row.id),
+        grant=str(row.grant_id),
+        scopes=tuple(row.scopes),
+        auth_time=row.auth_time,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        jkt=row.jkt,
+        nonce=row.nonce,
+        revoked_at=row.revoked_at,
+    )
+
+
+def _code(row: Row[Any]) -> Code:
+    return Code(
+        digest=bytes(row.digest),
+        family=str(row.family),
+        redirect_uri=row.redirect_uri,
+        challenge=row.challenge,
+        expires_at=row.expires_at,
+        dpop_jkt=row.dpop_jkt,
+        used_at=row.used_at,
+    )
+
+
+def _refresh(row: Row[Any]) -> RefreshToken:
+    return RefreshToken(bytes(row.digest), str(row.family), row.issued_at, row.expires_at, row.used_at)

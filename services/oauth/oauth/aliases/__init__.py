@@ -1,0 +1,1 @@
+"""Other providers' paths and envelopes, as tables over the same use-cases."""

@@ -1,0 +1,1 @@
+"""The front channel: authorization requests, consent, and the code that a browser carries back."""

@@ -1,0 +1,1 @@
+"""Pure rules of OAuth: apps, scopes, grants, requests, tokens and proofs."""

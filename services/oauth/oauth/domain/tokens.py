@@ -1,0 +1,109 @@
+"""Tokens: opaque random text of which only a keyed digest is stored, so that each can be revoked at once."""
+
+import hmac
+import secrets
+from datetime import datetime, timedelta
+
+import msgspec
+
+from common.contracts.oauth import ACCESS_TOKEN_PREFIX
+from oauth.domain.apps import App
+from oauth.domain.grants import Grant, Person
+
+CODE_LIFETIME = timedelta(seconds=60)
+ACCESS_LIFETIME = timedelta(hours=1)
+REFRESH_IDLE = timedelta(days=30)
+FAMILY_LIFETIME = timedelta(days=365)
+"""However often it is renewed, a consent is asked again after this long."""
+REFRESH_GRACE = timedelta(seconds=10)
+"""A rotated refresh token that comes again this soon is a client that asked twice at once: it is refused, and
+its family lives on. Later it is a replay, and the family dies (RFC 9700 section 4.14.2).
+"""
+
+ACCESS_PREFIX = ACCESS_TOKEN_PREFIX
+REFRESH_PREFIX = "tor_"
+CODE_PREFIX = "toc_"
+DEVICE_PREFIX = "tod_"
+CLIENT_SECRET_PREFIX = "tos_"  # noqa: S105  what a secret begins with
+_RANDOM_BYTES = 32
+
+
+class Digester:
+    """HMAC-SHA256 under the service's pepper: what was handed out is found by digest and never stored."""
+
+    def __init__(self, pepper: str) -> None:
+        self._pepper = pepper.encode()
+
+    def digest(self, secret: str) -> bytes:
+        """32 bytes."""
+        return hmac.digest(self._pepper, secret.encode(), "sha256")
+
+
+def generate(prefix: str) -> str:
+    """The prefix and 43 URL-safe characters, 256 random bits."""
+    return prefix + secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+class Family(msgspec.Struct, frozen=True):
+    """All tokens that one consent led to; revoking it ends them together.
+
+    `scopes` are those consented to. `jkt` is the DPoP key its refresh tokens are bound to, else empty.
+    `nonce` and `auth_time` go into ID tokens.
+    """
+
+    id: str
+    grant: str
+    scopes: tuple[str, ...]
+    auth_time: datetime
+    created_at: datetime
+    expires_at: datetime
+    jkt: str = ""
+    nonce: str = ""
+    revoked_at: datetime | None = None
+
+
+class Code(msgspec.Struct, frozen=True):
+    """An authorization code, by digest. `challenge` is S256 (RFC 7636); `dpop_jkt` binds it (RFC 9449 10)."""
+
+    digest: bytes
+    family: str
+    redirect_uri: str
+    challenge: str
+    expires_at: datetime
+    dpop_jkt: str = ""
+    used_at: datetime | None = None
+
+
+class AccessToken(msgspec.Struct, frozen=True):
+    """An access token, by digest. `jkt` not empty: it counts only with a DPoP proof by that key."""
+
+    digest: bytes
+    family: str
+    scopes: tuple[str, ...]
+    issued_at: datetime
+    expires_at: datetime
+    jkt: str = ""
+
+
+class RefreshToken(msgspec.Struct, frozen=True):
+    """A refresh token, by digest; `used_at` says when it was exchanged for the next one."""
+
+    digest: bytes
+    family: str
+    issued_at: datetime
+    expires_at: datetime
+    used_at: datetime | None = None
+
+
+class LiveToken(msgspec.Struct, frozen=True):
+    """An access token that counts now, with everything it stands on.
+
+    It is one only while neither token, family, grant nor its spending has ended, the app is not disabled and
+    the person is enabled.
+    """
+
+    token: AccessToken
+    family: Family
+    grant: Grant
+    app: App
+    person: Person

@@ -1,0 +1,1 @@
+"""OpenID Connect: ID tokens, their keys, and who the person is."""

@@ -1,0 +1,1 @@
+"""Apps and grants, registered and listed by the people they belong to."""

@@ -1,0 +1,1 @@
+"""HTTP in: what browsers, apps and owners of apps ask."""

@@ -1,0 +1,1 @@
+"""The back channel: tokens issued, renewed, checked and revoked."""

@@ -1,0 +1,1 @@
+"""One function or method per verb; each opens its transaction."""

@@ -1,0 +1,127 @@
+"""What is stored is found again, counts while it should, and is taken once."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from common.contracts.oauth import GrantRevoked
+from common.kit.db import Database
+from common.kit.ids import uuid7
+from common.testing.clock import START
+from oauth.adapters.postgres.store import PostgresStore
+from oauth.domain.apps import App
+from oauth.domain.grants import Grant, Person, Spending
+from oauth.domain.tokens import AccessToken, Code, Digester, Family, LiveToken, RefreshToken, generate
+
+HOUR = timedelta(hours=1)
+
+
+def _store(oauth: Any) -> PostgresStore:
+    database = Database(oauth.dsn, 8)
+    oauth.stack.push_async_callback(database.close)
+    return PostgresStore(database, lambda: None)
+
+
+async def _token(store: PostgresStore) -> LiveToken:
+    person = Person(uuid7(), uuid7(), "ann@example.com")
+    app = App(
+        id=uuid7(),
+        client_id=uuid7(),
+        name="Cards",
+        auth_method="client_secret_basic",
+        redirect_uris=("https://cards.example/back",),
+        scopes=("openid", "charge"),
+        created_at=START,
+        updated_at=START,
+        secrets=(b"a" * 32, b"b" * 32),
+        owner=person.user,
+        owner_account=person.account,
+    )
+    spending = Spending(5_000_000_000, "month", "Europe/Rome", 500_000_000, START + 24 * HOUR)
+    grant = Grant(uuid7(), app.id, person.user, ("openid", "charge"), spending, START, START)
+    family = Family(uuid7(), grant.id, grant.scopes, START, START, START + 48 * HOUR, "thumb", "nonce")
+    digest = Digester("pepper").digest(generate("toa_"))
+    token = AccessToken(digest, family.id, ("charge",), START, START + HOUR, "thumb")
+    async with store.transaction() as work:
+        await work.people.put(person)
+        assert await work.apps.add(app)
+        assert not await work.apps.add(app)
+        await work.grants.add(grant)
+        await work.tokens.add_family(family)
+        await work.tokens.add_access(token)
+    return LiveToken(token, family, grant, app, person)
+
+
+async def test_a_token_is_found_with_all_that_it_stands_on(oauth: Any) -> None:
+    store = _store(oauth)
+    made = await _token(store)
+    assert await store.find_token(made.token.digest, START) == made
+    assert await store.find_token(b"x" * 32, START) is None
+    assert await store.find_token(made.token.digest, START + HOUR) is None
+
+
+async def test_a_token_counts_only_while_everything_under_it_does(oauth: Any) -> None:
+    store = _store(oauth)
+    for statement in (
+        "UPDATE families SET revoked_at = now()",
+        "UPDATE grants SET revoked_at = now(), revoked_by = 'user'",
+        "UPDATE grants SET expires_at = '2026-01-15T11:59Z'",
+        "UPDATE apps SET disabled_at = now()",
+        "UPDATE people SET enabled = false",
+    ):
+        made = await _token(store)
+        assert await store.find_token(made.token.digest, START) is not None
+        await oauth.rows(statement)
+        assert await store.find_token(made.token.digest, START) is None, statement
+
+
+async def test_codes_and_refresh_tokens_are_taken_by_one_of_many_at_once(oauth: Any) -> None:
+    store = _store(oauth)
+    made = await _token(store)
+    async with store.transaction() as work:
+        await work.tokens.add_code(Code(b"c" * 32, made.family.id, "https://x.example", "s256", START + HOUR))
+        await work.tokens.add_refresh(RefreshToken(b"r" * 32, made.family.id, START, START + HOUR))
+        await work.requests.add("consent", b"q" * 32, made.app.id, "{}", START + HOUR, made.person.user)
+
+    async def take() -> list[object]:
+        async with store.transaction() as work:
+            return [
+                await work.tokens.take_code(b"c" * 32, START),
+                await work.tokens.take_refresh(b"r" * 32, START),
+                await work.requests.take("consent", b"q" * 32, START, made.person.user),
+                await work.use_proof(b"p" * 32, START) or None,
+            ]
+
+    taken = await asyncio.gather(*(take() for _ in range(10)))
+    for kind in zip(*taken, strict=True):
+        assert len([one for one in kind if one is not None]) == 1
+    async with store.transaction() as work:
+        code = await work.tokens.find_code(b"c" * 32)
+        assert code is not None
+        assert code.used_at == START
+
+
+async def test_a_revoked_grant_leaves_room_for_another_and_its_event_is_numbered(oauth: Any) -> None:
+    store = _store(oauth)
+    made = await _token(store)
+    user = made.person.user
+    async with store.transaction() as work:
+        assert await work.grants.find_live(made.app.id, user) == made.grant
+        assert await work.grants.revoke(made.grant.id, "user", START)
+        assert not await work.grants.revoke(made.grant.id, "user", START)
+        sequence = await work.next_sequence(user)
+        work.record(
+            GrantRevoked(
+                uuid7(), sequence, user, made.person.account, made.grant.id, made.app.client_id, "user"
+            )
+        )
+    assert sequence == 1
+    async with store.transaction() as work:
+        assert await work.grants.find_live(made.app.id, user) is None
+        pages = [
+            await work.grants.list_page(user=user, app=None, after=None, limit=5, live=live)
+            for live in (True, False)
+        ]
+    assert [len(page) for page in pages] == [0, 1]
+    await store.prune(START + 100 * HOUR)
+    assert await oauth.rows("SELECT 1 FROM families") == []
