@@ -1,0 +1,1 @@
+"""What the device flow does, one function per verb."""
