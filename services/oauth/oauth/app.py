@@ -16,6 +16,7 @@ from common.kit.bus import Bus
 from common.kit.db import Database
 from common.kit.outbox import OutboxPublisher
 from common.kit.plugin import ServicePlugin
+from common.kit.principal import PrincipalSigner
 from common.kit.rpc import RpcClient, RpcServer
 from oauth.adapters.nats import GatewayBrowsers
 from oauth.adapters.postgres.store import PostgresStore
@@ -84,6 +85,7 @@ async def _connect(
     outbox = OutboxPublisher(database, bus, "oauth")
     await outbox.start()
     stack.push_async_callback(outbox.stop)
+    state.signer = PrincipalSigner(settings.principal_keys)
     rpc = RpcClient(bus, plugin.telemetry)
     return Parts(
         settings=settings,

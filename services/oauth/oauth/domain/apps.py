@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 AuthMethod = Literal["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
+DisabledBy = Literal["owner", "operator"]
 AUTH_METHODS: tuple[AuthMethod, ...] = (
     "none",
     "client_secret_basic",
@@ -40,6 +41,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     require_par: bool = False
     require_dpop: bool = False
     disabled_at: datetime | None = None
+    disabled_by: DisabledBy | None = None
 
     @property
     def is_public(self) -> bool:

@@ -28,6 +28,12 @@ class Apps(Protocol):
     async def find(self, client_id: str) -> App | None:
         """By client id, whether it is disabled or not."""
 
+    async def lock(self, client_id: str) -> App | None:
+        """By client id, locked until the end."""
+
+    async def count(self, owner: str) -> int:
+        """How many of a person's apps are not disabled."""
+
     async def update(self, app: App) -> None:
         """Store everything but id, client id and when it was made."""
 
@@ -39,7 +45,15 @@ class People(Protocol):
     """People, within a transaction."""
 
     async def put(self, person: Person) -> None:
-        """Store what is known of a person."""
+        """Store what is known of a person; whether they are enabled only when they were unknown."""
+
+    async def hold(self, user: str, account: str) -> None:
+        """Make them known if they were not, and lock them until the end: what changes the things of one
+        person comes one after the other.
+        """
+
+    async def follow(self, person: Person, sequence: int) -> None:
+        """Store what the gateway says after its event `sequence`, unless something newer is known."""
 
     async def get(self, user: str) -> Person | None:
         """By user id."""
@@ -107,6 +121,9 @@ class Tokens(Protocol):
 
     async def revoke_family(self, family: str, now: datetime) -> bool:
         """End all its tokens; False when it had ended."""
+
+    async def revoke_families(self, grant: str, now: datetime) -> None:
+        """End all tokens of a grant."""
 
     async def add_code(self, code: Code) -> None:
         """Store a new one."""

@@ -66,7 +66,7 @@ async def test_a_token_counts_only_while_everything_under_it_does(oauth: Any) ->
         "UPDATE families SET revoked_at = now()",
         "UPDATE grants SET revoked_at = now(), revoked_by = 'user'",
         "UPDATE grants SET expires_at = '2026-01-15T11:59Z'",
-        "UPDATE apps SET disabled_at = now()",
+        "UPDATE apps SET disabled_at = now(), disabled_by = 'owner'",
         "UPDATE people SET enabled = false",
     ):
         made = await _token(store)

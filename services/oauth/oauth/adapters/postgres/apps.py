@@ -11,19 +11,22 @@ from oauth.domain.apps import App
 _ADD = text(
     "INSERT INTO apps (id, client_id, owner, owner_account, name, description, homepage, auth_method,"
     " secrets, jwks, redirect_uris, scopes, fee_micro, require_par, require_dpop, created_at,"
-    " updated_at, disabled_at)"
+    " updated_at, disabled_at, disabled_by)"
     " VALUES (:id, :client_id, :owner, :owner_account, :name, :description, :homepage, :auth_method,"
     " :secrets, :jwks, :redirect_uris, :scopes, :fee_micro, :require_par, :require_dpop, :created_at,"
-    " :updated_at, :disabled_at) ON CONFLICT (client_id) DO NOTHING"
+    " :updated_at, :disabled_at, :disabled_by) ON CONFLICT (client_id) DO NOTHING"
 )
 _GET = text("SELECT * FROM apps WHERE id = CAST(:id AS uuid)")
 _FIND = text("SELECT * FROM apps WHERE client_id = :client_id")
+_LOCK = text("SELECT * FROM apps WHERE client_id = :client_id FOR UPDATE")
+_COUNT = text("SELECT count(*) FROM apps WHERE owner = CAST(:owner AS uuid) AND disabled_at IS NULL")
 _UPDATE = text(
     "UPDATE apps SET owner = :owner, owner_account = :owner_account, name = :name,"
     " description = :description, homepage = :homepage, auth_method = :auth_method,"
     " secrets = :secrets, jwks = :jwks,"
     " redirect_uris = :redirect_uris, scopes = :scopes, fee_micro = :fee_micro, require_par = :require_par,"
-    " require_dpop = :require_dpop, updated_at = :updated_at, disabled_at = :disabled_at WHERE id = :id"
+    " require_dpop = :require_dpop, updated_at = :updated_at, disabled_at = :disabled_at,"
+    " disabled_by = :disabled_by WHERE id = :id"
 )
 _LIST = text(
     "SELECT * FROM apps WHERE (CAST(:owner AS uuid) IS NULL OR owner = CAST(:owner AS uuid))"
@@ -50,6 +53,15 @@ class PostgresApps:
         """By client id."""
         row = (await self._connection.execute(_FIND, {"client_id": client_id})).one_or_none()
         return None if row is None else app_of(row)
+
+    async def lock(self, client_id: str) -> App | None:
+        """By client id; two changes at once come one after the other."""
+        row = (await self._connection.execute(_LOCK, {"client_id": client_id})).one_or_none()
+        return None if row is None else app_of(row)
+
+    async def count(self, owner: str) -> int:
+        """Those not disabled; served by apps_owner."""
+        return int((await self._connection.execute(_COUNT, {"owner": owner})).scalar_one())
 
     async def update(self, app: App) -> None:
         """Everything that may change."""
@@ -87,4 +99,5 @@ def app_of(row: Any) -> App:
         created_at=row.created_at,
         updated_at=row.updated_at,
         disabled_at=row.disabled_at,
+        disabled_by=row.disabled_by,
     )

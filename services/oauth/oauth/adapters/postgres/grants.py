@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -10,8 +11,17 @@ from oauth.domain.grants import Grant, Person, RevokedBy, Spending
 
 _PUT_PERSON = text(
     "INSERT INTO people (user_id, account, email, enabled) VALUES (:user, :account, :email, :enabled)"
+    " ON CONFLICT (user_id) DO UPDATE SET account = EXCLUDED.account, email = EXCLUDED.email"
+)
+_ADD_PERSON = text(
+    "INSERT INTO people (user_id, account) VALUES (:user, :account) ON CONFLICT (user_id) DO NOTHING"
+)
+_FOLLOW_PERSON = text(
+    "INSERT INTO people AS p (user_id, account, email, enabled, identity_sequence)"
+    " VALUES (:user, :account, :email, :enabled, :sequence)"
     " ON CONFLICT (user_id) DO UPDATE SET account = EXCLUDED.account, email = EXCLUDED.email,"
-    " enabled = EXCLUDED.enabled"
+    " enabled = EXCLUDED.enabled, identity_sequence = EXCLUDED.identity_sequence"
+    " WHERE p.identity_sequence <= EXCLUDED.identity_sequence"
 )
 _GET_PERSON = text("SELECT * FROM people WHERE user_id = CAST(:user AS uuid)")
 _LOCK_PERSON = text("SELECT 1 FROM people WHERE user_id = CAST(:user AS uuid) FOR UPDATE")
@@ -50,7 +60,7 @@ class PostgresPeople:
         self._connection = connection
 
     async def put(self, person: Person) -> None:
-        """Keeps the event sequence."""
+        """Keeps the event sequence, and who is disabled stays so: only the gateway's word changes that."""
         values = {"user": person.user, "account": person.account, "email": person.email}
         await self._connection.execute(_PUT_PERSON, values | {"enabled": person.enabled})
 
@@ -58,6 +68,16 @@ class PostgresPeople:
         """By user id."""
         row = (await self._connection.execute(_GET_PERSON, {"user": user})).one_or_none()
         return None if row is None else person_of(row)
+
+    async def hold(self, user: str, account: str) -> None:
+        """One row, made and locked."""
+        await self._connection.execute(_ADD_PERSON, {"user": user, "account": account})
+        await self._connection.execute(_LOCK_PERSON, {"user": user})
+
+    async def follow(self, person: Person, sequence: int) -> None:
+        """What was asked after a later event stays, in whatever order the answers are stored."""
+        values = msgspec.structs.asdict(person) | {"sequence": sequence}
+        await self._connection.execute(_FOLLOW_PERSON, values)
 
 
 class PostgresGrants:

@@ -19,6 +19,9 @@ _GET_FAMILY = text("SELECT * FROM families WHERE id = CAST(:id AS uuid) FOR UPDA
 _REVOKE_FAMILY = text(
     "UPDATE families SET revoked_at = :now WHERE id = CAST(:id AS uuid) AND revoked_at IS NULL"
 )
+_REVOKE_FAMILIES = text(
+    "UPDATE families SET revoked_at = :now WHERE grant_id = CAST(:grant AS uuid) AND revoked_at IS NULL"
+)
 _ADD_CODE = text(
     "INSERT INTO codes (digest, family, redirect_uri, challenge, dpop_jkt, expires_at)"
     " VALUES (:digest, :family, :redirect_uri, :challenge, :dpop_jkt, :expires_at)"
@@ -94,6 +97,10 @@ class PostgresTokens:
         """False when it had ended."""
         result = await self._connection.execute(_REVOKE_FAMILY, {"id": family, "now": now})
         return result.rowcount == 1
+
+    async def revoke_families(self, grant: str, now: datetime) -> None:
+        """Served by families_grant."""
+        await self._connection.execute(_REVOKE_FAMILIES, {"grant": grant, "now": now})
 
     async def add_code(self, code: Code) -> None:
         """Store a new one."""

@@ -15,7 +15,9 @@ _TABLES = (
         account        uuid NOT NULL,
         email          text NOT NULL DEFAULT '',
         enabled        boolean NOT NULL DEFAULT true,
-        event_sequence bigint NOT NULL DEFAULT 0
+        event_sequence bigint NOT NULL DEFAULT 0,
+        -- The gateway's event after which it was asked about the person.
+        identity_sequence bigint NOT NULL DEFAULT 0
     )
     """,
     """
@@ -38,7 +40,8 @@ _TABLES = (
         require_dpop   boolean NOT NULL DEFAULT false,
         created_at     timestamptz NOT NULL,
         updated_at     timestamptz NOT NULL,
-        disabled_at    timestamptz
+        disabled_at    timestamptz,
+        disabled_by    text CHECK ((disabled_by IS NULL) = (disabled_at IS NULL))
     )
     """,
     "CREATE INDEX apps_owner ON apps (owner, id)",
