@@ -10,6 +10,7 @@ import msgspec
 from common.contracts.identity import SessionFound
 from common.contracts.oauth import OAuthEvent
 from oauth.domain.apps import App
+from oauth.domain.errors import OAuthError
 from oauth.domain.grants import Grant, Person, RevokedBy
 from oauth.domain.tokens import AccessToken, Code, Family, LiveToken, RefreshToken
 
@@ -199,10 +200,11 @@ class IdTokens(Protocol):
         """A signed ID token for the app; its `sub` is the app's own name for the person."""
 
 
-Exchange = Callable[[OAuthTransaction, App, Mapping[str, str]], Awaitable[Family]]
-"""A grant type: the family that the form's code stands for, taken once; raises OAuthError.
+Exchange = Callable[[OAuthTransaction, App, Mapping[str, str]], Awaitable[Family | OAuthError]]
+"""A grant type: the family that the form's code stands for, taken once.
 
-What it has written is rolled back when it raises; to keep something it raises after the transaction it makes.
+What it has written is rolled back when it raises OAuthError. A refusal that must leave a trace (a code that
+is burnt, a device that asked too soon) is returned instead, and told once the transaction is committed.
 """
 
 
