@@ -22,7 +22,7 @@ from common.kit.db import Database
 from common.kit.plugin import ServicePlugin
 from common.kit.rpc import RpcClient, RpcServer
 from common.kit.tasks import end_tasks
-from oauth.domain.ports import Browsers, Clock, Completion, Exchange, IdTokens, Store
+from oauth.domain.ports import Browsers, Clock, Completion, Exchange, IdTokens, Resource, Store
 from oauth.domain.tokens import Digester
 from oauth.settings import Settings
 
@@ -57,6 +57,8 @@ class Parts(msgspec.Struct):
     completions: dict[str, Completion] = {}
     """What happens once a person has decided, by the kind of request that asked."""
     id_tokens: IdTokens | None = None
+    resources: dict[str, Resource] = {}
+    """What the features answer to an app's token, by name, for the aliases: other paths, the same answers."""
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """A background task that ends with the service."""

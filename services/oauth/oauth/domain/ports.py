@@ -222,3 +222,10 @@ class Decision(msgspec.Struct, frozen=True):
 
 Completion = Callable[[OAuthTransaction, Decision], Awaitable[str]]
 """Carries a decision out within its transaction; answers the URL to send the browser to (303)."""
+
+
+Resource = Callable[[LiveToken, Mapping[str, object], str], Awaitable[Mapping[str, object]]]
+"""What an app may ask with its token: the JSON asked, the Idempotency-Key ("" without one), the answer.
+
+The scope has been checked. Raises ServiceError.
+"""

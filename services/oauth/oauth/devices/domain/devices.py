@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from common.contracts.errors import ServiceError
 from oauth.domain.errors import OAuthError
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -67,6 +68,20 @@ class ExpiredTokenError(OAuthError):
     """Nobody decided in time; the device begins anew."""
 
     code = "expired_token"
+
+
+class UnknownUserCodeError(ServiceError):
+    """No device waits with this code."""
+
+    code = "unknown_user_code"
+    status = 404
+
+
+class TooManyGuessesError(ServiceError):
+    """Wait for `retry_after_s`."""
+
+    code = "too_many_guesses"
+    status = 429
 
 
 def generate_user_code() -> str:
