@@ -1,0 +1,1 @@
+"""Pure rules of the aliases: other dialects of the same questions."""

@@ -1,0 +1,1 @@
+"""What the aliases do, one function per verb."""
