@@ -31,9 +31,14 @@ from oauth.parts import Feature, Parts
 from oauth.registry.app import REGISTRY
 from oauth.settings import Settings
 from oauth.tokens.app import TOKENS
+from oauth.usecases.bearers import Bearers
+from oauth.usecases.clients import ClientAuthenticator
+from oauth.usecases.proofs import ProofChecker
 
 FEATURES: tuple[Feature, ...] = (REGISTRY, IDENTITY, AUTHORIZATION, DEVICES, TOKENS, CHARGES, ALIASES)
 """Tokens after those that add grant types, aliases last: they stand on all."""
+CORE_NAMES = ("clients", "proofs", "bearers")
+"""What any handler may ask for by name: ClientAuthenticator, ProofChecker, Bearers."""
 
 
 def utc_now() -> datetime:
@@ -58,11 +63,12 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> Litestar:
             stack.push_async_callback(parts.server.stop)
             yield
 
+    names = [*CORE_NAMES, *(name for feature in FEATURES for name in feature.names)]
     return Litestar(
         route_handlers=[controller for feature in FEATURES for controller in feature.controllers],
         plugins=[plugin],
         lifespan=[running],
-        dependencies={name: _from_state(name) for feature in FEATURES for name in feature.names},
+        dependencies={name: _from_state(name) for name in names},
         openapi_config=None,
     )
 
@@ -87,13 +93,17 @@ async def _connect(
     stack.push_async_callback(outbox.stop)
     state.signer = PrincipalSigner(settings.principal_keys)
     rpc = RpcClient(bus, plugin.telemetry)
+    store, digester = PostgresStore(database, outbox.notify), Digester(settings.token_pepper)
+    state.clients = ClientAuthenticator(store, digester, clock, settings.issuer)
+    state.proofs = ProofChecker(store, digester, clock, settings.issuer)
+    state.bearers = Bearers(store, digester, clock, state.proofs)
     return Parts(
         settings=settings,
         clock=clock,
         bootstrap=bootstrap,
         database=database,
-        store=PostgresStore(database, outbox.notify),
-        digester=Digester(settings.token_pepper),
+        store=store,
+        digester=digester,
         browsers=GatewayBrowsers(rpc),
         bus=bus,
         rpc=rpc,

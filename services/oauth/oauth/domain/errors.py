@@ -79,8 +79,62 @@ class InvalidTokenError(OAuthError):
     status = 401
 
 
+class MissingTokenError(InvalidTokenError):
+    """At a resource: no token was sent, so the challenge names no error (RFC 6750 section 3.1)."""
+
+
 class InsufficientScopeError(OAuthError):
     """At a resource: a good token without the scope `param` (RFC 6750 section 3.1)."""
 
     code = "insufficient_scope"
+    status = 403
+
+
+class LoginRequiredError(OAuthError):
+    """The app asked for no page, and nobody is signed in, or not recently (OpenID Connect Core 3.1.2.6)."""
+
+    code = "login_required"
+
+
+class ConsentRequiredError(OAuthError):
+    """The app asked for no page, and the person has not allowed all of this yet."""
+
+    code = "consent_required"
+
+
+class InteractionRequiredError(OAuthError):
+    """The app asked for no page, and cannot prove that it is itself: its person must see who asks."""
+
+    code = "interaction_required"
+
+
+class RequestNotSupportedError(OAuthError):
+    """Request objects are not read; pushed requests (RFC 9126) do what they are for."""
+
+    code = "request_not_supported"
+
+
+class RegistrationNotSupportedError(OAuthError):
+    """Apps are registered before they ask."""
+
+    code = "registration_not_supported"
+
+
+class InvalidRequestUriError(OAuthError):
+    """A pushed request that is unknown, used, expired, or another app's."""
+
+    code = "invalid_request_uri"
+
+
+class UnknownTicketError(OAuthError):
+    """A request for consent that was answered, has expired, or was last shown in another session."""
+
+    code = "request_expired"
+    status = 410
+
+
+class StaleFormError(OAuthError):
+    """A form that no page of this session sent."""
+
+    code = "stale_form"
     status = 403

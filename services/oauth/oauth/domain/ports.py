@@ -103,6 +103,11 @@ class Requests(Protocol):
     async def look(self, kind: Literal["pushed", "consent"], digest: bytes, now: datetime) -> str | None:
         """The parameters of one that has not expired; it stays."""
 
+    async def bind(
+        self, kind: Literal["pushed", "consent"], digest: bytes, now: datetime, session: str
+    ) -> str | None:
+        """As `look`, and from now on only `session` can take it: the last one it was shown in."""
+
     async def take(
         self, kind: Literal["pushed", "consent"], digest: bytes, now: datetime, session: str | None = None
     ) -> str | None:
@@ -118,7 +123,10 @@ class Tokens(Protocol):
         """Store a new one."""
 
     async def get_family(self, family: str) -> Family | None:
-        """By id, locked until the end, revoked or not."""
+        """By id, revoked or not."""
+
+    async def bind_family(self, family: str, jkt: str) -> None:
+        """Bind its refresh tokens to a DPoP key."""
 
     async def revoke_family(self, family: str, now: datetime) -> bool:
         """End all its tokens; False when it had ended."""
@@ -201,7 +209,7 @@ class IdTokens(Protocol):
 
 
 Exchange = Callable[[OAuthTransaction, App, Mapping[str, str]], Awaitable[Family | OAuthError]]
-"""A grant type: the family that the form's code stands for, taken once.
+"""A grant type: the family that the form's code stands for, taken once; its `scopes` are what the token gets.
 
 What it has written is rolled back when it raises OAuthError. A refusal that must leave a trace (a code that
 is burnt, a device that asked too soon) is returned instead, and told once the transaction is committed.

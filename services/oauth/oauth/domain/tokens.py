@@ -107,3 +107,8 @@ class LiveToken(msgspec.Struct, frozen=True):
     grant: Grant
     app: App
     person: Person
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What it may do now: less than it was made for when the person has consented to less since."""
+        return tuple(scope for scope in self.token.scopes if scope in self.grant.scopes)

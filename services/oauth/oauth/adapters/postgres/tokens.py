@@ -15,7 +15,8 @@ _ADD_FAMILY = text(
     "INSERT INTO families (id, grant_id, scopes, jkt, auth_time, nonce, created_at, expires_at)"
     " VALUES (:id, :grant, :scopes, :jkt, :auth_time, :nonce, :created_at, :expires_at)"
 )
-_GET_FAMILY = text("SELECT * FROM families WHERE id = CAST(:id AS uuid) FOR UPDATE")
+_GET_FAMILY = text("SELECT * FROM families WHERE id = CAST(:id AS uuid)")
+_BIND_FAMILY = text("UPDATE families SET jkt = :jkt WHERE id = CAST(:id AS uuid)")
 _REVOKE_FAMILY = text(
     "UPDATE families SET revoked_at = :now WHERE id = CAST(:id AS uuid) AND revoked_at IS NULL"
 )
@@ -89,9 +90,13 @@ class PostgresTokens:
         await self._connection.execute(_ADD_FAMILY, values)
 
     async def get_family(self, family: str) -> Family | None:
-        """Locked until the end."""
+        """By id."""
         row = (await self._connection.execute(_GET_FAMILY, {"id": family})).one_or_none()
         return None if row is None else _family(row)
+
+    async def bind_family(self, family: str, jkt: str) -> None:
+        """Set its key."""
+        await self._connection.execute(_BIND_FAMILY, {"id": family, "jkt": jkt})
 
     async def revoke_family(self, family: str, now: datetime) -> bool:
         """False when it had ended."""

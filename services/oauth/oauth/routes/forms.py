@@ -1,0 +1,48 @@
+"""Parameters of OAuth requests, read strictly (RFC 6749 sections 3.1 and 3.2)."""
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+from litestar import Request
+
+from oauth.domain.errors import InvalidRequestError
+
+MAX_FORM_BYTES = 65_536
+_MOST_PARAMETERS = 100
+_FORM = "application/x-www-form-urlencoded"
+
+
+async def read_form(request: Request[Any, Any, Any]) -> dict[str, str]:
+    """The form of a POST; InvalidRequestError for another type, over 64 KiB (413), or as below."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _FORM:
+        raise InvalidRequestError(f"The body must be {_FORM}.")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM_BYTES:
+            raise InvalidRequestError("The form is too large.", status=413)
+    return parse_parameters(bytes(body))
+
+
+def parse_parameters(raw: bytes) -> dict[str, str]:
+    """A form or query string; a parameter without a value is as good as none.
+
+    InvalidRequestError, never with what was sent, when one is repeated, not UTF-8, or has control characters.
+    """
+    try:
+        pairs = parse_qsl(
+            raw.decode("ascii"),
+            keep_blank_values=True,
+            encoding="utf-8",
+            errors="strict",
+            max_num_fields=_MOST_PARAMETERS,
+        )
+    except ValueError as error:
+        raise InvalidRequestError("The parameters are malformed.") from error
+    parameters = dict(pairs)
+    if len(parameters) != len(pairs):
+        raise InvalidRequestError("A parameter is repeated.")
+    if any(ord(character) < 32 for value in parameters.values() for character in value):
+        raise InvalidRequestError("A parameter has control characters.")
+    return {name: value for name, value in parameters.items() if value}
