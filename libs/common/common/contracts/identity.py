@@ -85,8 +85,9 @@ class SessionCheck(msgspec.Struct, frozen=True):
 class SessionFound(msgspec.Struct, frozen=True):
     """The signed-in person. `csrf` must come back with every form that is sent in this session.
 
-    `session` is the id, not the token; `expires_at_s` is Unix seconds. A token that is unknown, expired,
-    signed out, or of a disabled user is the error `not_signed_in` (401) instead.
+    `session` is the id, not the token; `expires_at_s` and `auth_time_s`, when they proved who they are, are
+    Unix seconds. A token that is unknown, expired, signed out, or of a disabled user is the error
+    `not_signed_in` (401) instead.
     """
 
     session: str
@@ -96,6 +97,7 @@ class SessionFound(msgspec.Struct, frozen=True):
     role: str
     csrf: str
     expires_at_s: int
+    auth_time_s: int = 0
 
 
 SESSION_CHECK: Method[SessionCheck, SessionFound] = Method(

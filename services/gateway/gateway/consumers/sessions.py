@@ -20,6 +20,7 @@ def serve_sessions(server: RpcServer, sessions: Sessions, tokens: SessionTokens)
             role=user.role,
             csrf=tokens.csrf(request.token),
             expires_at_s=int(session.expires_at.timestamp()),
+            auth_time_s=int(session.created_at.timestamp()),
         )
 
     server.add(SESSION_CHECK, check)

@@ -47,6 +47,7 @@ class People:
             role=role,
             csrf=f"csrf-{uuid7()}",
             expires_at_s=int(self._clock.time()) + 3600,
+            auth_time_s=int(self._clock.time()),
         )
         self.sessions[token] = found
         return token, found
@@ -106,6 +107,22 @@ class OAuth:
             request_id="r-12345678",
             expires_at_s=2**40,
             scopes=("relay", "account", *scopes),
+        )
+        return {"x-tollway-principal": self._signer.sign(principal).decode()}
+
+    def grantee(self) -> dict[str, str]:
+        """Headers of an app that acts for a person, with every scope: more than the gateway would sign."""
+        principal = Principal(
+            account=uuid7(),
+            user=uuid7(),
+            spender=uuid7(),
+            group="default",
+            rate_micro=1_000_000,
+            request_id="r-12345678",
+            expires_at_s=2**40,
+            scopes=("relay", "account", "admin"),
+            spender_kind="grant",
+            app="cards",
         )
         return {"x-tollway-principal": self._signer.sign(principal).decode()}
 

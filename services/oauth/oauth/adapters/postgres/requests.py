@@ -16,6 +16,10 @@ _LOOK = text(
     "SELECT parameters FROM authorization_requests"
     " WHERE digest = :digest AND kind = :kind AND expires_at > :now"
 )
+_BIND = text(
+    "UPDATE authorization_requests SET session = CAST(:session AS uuid)"
+    " WHERE digest = :digest AND kind = :kind AND expires_at > :now RETURNING parameters"
+)
 _TAKE = text(
     "DELETE FROM authorization_requests WHERE digest = :digest AND kind = :kind AND expires_at > :now"
     " AND session IS NOT DISTINCT FROM CAST(:session AS uuid) RETURNING parameters"
@@ -45,6 +49,12 @@ class PostgresRequests:
         """It stays."""
         values = {"kind": kind, "digest": digest, "now": now}
         found: str | None = (await self._connection.execute(_LOOK, values)).scalar_one_or_none()
+        return found
+
+    async def bind(self, kind: Kind, digest: bytes, now: datetime, session: str) -> str | None:
+        """The last session wins."""
+        values = {"kind": kind, "digest": digest, "now": now, "session": session}
+        found: str | None = (await self._connection.execute(_BIND, values)).scalar_one_or_none()
         return found
 
     async def take(self, kind: Kind, digest: bytes, now: datetime, session: str | None = None) -> str | None:

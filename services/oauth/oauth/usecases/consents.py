@@ -1,0 +1,193 @@
+"""Ask a person, carry out what they decide."""
+
+import secrets
+from collections.abc import Mapping
+
+import msgspec
+
+from common.contracts.identity import SessionFound
+from common.contracts.oauth import GrantCreated, GrantUpdated
+from common.kit.ids import uuid7
+from oauth.domain.apps import App
+from oauth.domain.consents import TICKET_LIFETIME, Ticket, agree, covers, is_fresh, signed_in_at
+from oauth.domain.errors import (
+    ConsentRequiredError,
+    InteractionRequiredError,
+    LoginRequiredError,
+    UnauthorizedClientError,
+    UnknownTicketError,
+)
+from oauth.domain.grants import Grant, Person, Spending
+from oauth.domain.ports import Clock, Completion, Decision, OAuthTransaction, Store
+from oauth.domain.terms import Terms, read_terms
+from oauth.domain.tokens import FAMILY_LIFETIME, Digester, Family
+from oauth.usecases.grants import record_grant
+
+CONSENT_PATH = "/oauth/consent"
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What the page shows: who asks for what, and what the person allowed that app before."""
+
+    ticket: Ticket
+    app: App
+    grant: Grant | None
+
+
+class SignIn(msgspec.Struct, frozen=True):
+    """The person must sign in first; `again` even if somebody is signed in already."""
+
+    again: bool
+    login_hint: str
+
+
+class Consents:
+    """The use-cases of consent over one storage and one clock; `completions` by the ticket's kind."""
+
+    def __init__(
+        self, store: Store, digester: Digester, clock: Clock, completions: Mapping[str, Completion]
+    ) -> None:
+        self._store = store
+        self._digester = digester
+        self._clock = clock
+        self._completions = completions
+
+    async def begin(self, ticket: Ticket, session: SessionFound | None, *, silent: bool = False) -> str:
+        """Where to send the browser: on, when the person allowed all of it before, else to the page.
+
+        `silent`: LoginRequiredError, ConsentRequiredError or InteractionRequiredError instead of the page.
+        """
+        now = self._clock()
+        async with self._store.transaction() as work:
+            if session is not None and is_fresh(ticket, session, now):
+                app = await _live_app(work, ticket.app)
+                if target := await self._skip(work, ticket, app, session):
+                    return target
+                if silent:
+                    raise _needs_page(ticket)
+            elif silent:
+                raise LoginRequiredError("The person is not signed in, or not recently enough.")
+            return await self.ask(work, ticket)
+
+    async def ask(self, work: OAuthTransaction, ticket: Ticket) -> str:
+        """Store the ticket; the path and query of its page."""
+        secret = secrets.token_urlsafe(32)
+        digest = self._digester.digest(secret)
+        text = msgspec.json.encode(ticket).decode()
+        await work.requests.add("consent", digest, ticket.app, text, self._clock() + TICKET_LIFETIME)
+        return f"{CONSENT_PATH}?request={secret}"
+
+    async def show(self, secret: str, session: SessionFound | None) -> Shown | SignIn | str:
+        """The page, or what comes before it, or where to go on when nothing needs to be asked.
+
+        From now on only this session can decide. UnknownTicketError for a ticket that is used or expired.
+        """
+        now, digest = self._clock(), self._digester.digest(secret)
+        async with self._store.transaction() as work:
+            text = (
+                await work.requests.look("consent", digest, now)
+                if session is None
+                else await work.requests.bind("consent", digest, now, session.session)
+            )
+            ticket = _ticket(text)
+            app = await _live_app(work, ticket.app)
+            if session is None or not is_fresh(ticket, session, now):
+                return SignIn(session is not None, ticket.login_hint)
+            if target := await self._skip(work, ticket, app, session, digest):
+                return target
+            return Shown(ticket, app, await work.grants.find_live(app.id, session.user))
+
+    async def allow(self, secret: str, session: SessionFound, terms: Terms) -> str:
+        """Grant what is asked, within what was entered; where to send the browser.
+
+        TermsError leaves the ticket as it was. UnknownTicketError when it was decided, has expired, or was
+        last shown in another session. Of many at once one counts.
+        """
+        now = self._clock()
+        async with self._store.transaction() as work:
+            ticket = await self._take(work, secret, session)
+            app = await _live_app(work, ticket.app)
+            spending = read_terms(terms, now) if ticket.is_spending else None
+            return await self._complete(work, ticket, app, session, spending)
+
+    async def deny(self, secret: str, session: SessionFound) -> str:
+        """Tell the app no; where to send the browser. UnknownTicketError as `allow`."""
+        async with self._store.transaction() as work:
+            ticket = await self._take(work, secret, session)
+            app = await _live_app(work, ticket.app)
+            return await self._completions[ticket.kind](work, Decision(app, ticket.state))
+
+    async def _take(self, work: OAuthTransaction, secret: str, session: SessionFound) -> Ticket:
+        digest = self._digester.digest(secret)
+        ticket = _ticket(await work.requests.take("consent", digest, self._clock(), session.session))
+        if not is_fresh(ticket, session, self._clock()):
+            raise UnknownTicketError("Sign in again first.")
+        return ticket
+
+    async def _skip(
+        self,
+        work: OAuthTransaction,
+        ticket: Ticket,
+        app: App,
+        session: SessionFound,
+        digest: bytes | None = None,
+    ) -> str | None:
+        """Go on without the page, when the person allowed all of it before; uses the ticket up."""
+        if not ticket.may_skip:
+            return None
+        now = self._clock()
+        grant = await work.grants.find_live(app.id, session.user)
+        if grant is None or not covers(grant, ticket, now):
+            return None
+        if digest is not None:
+            _ticket(await work.requests.take("consent", digest, now, session.session))
+        return await self._complete(work, ticket, app, session, None)
+
+    async def _complete(
+        self,
+        work: OAuthTransaction,
+        ticket: Ticket,
+        app: App,
+        session: SessionFound,
+        spending: Spending | None,
+    ) -> str:
+        now = self._clock()
+        await work.people.put(Person(session.user, session.account, session.email))
+        before = await work.grants.find_live(app.id, session.user)
+        grant = agree(before, ticket, session.user, spending, now)
+        if before is None:
+            await work.grants.add(grant)
+            await record_grant(work, GrantCreated, grant, app, session.account)
+        elif grant != before:
+            await work.grants.update(grant)
+            await record_grant(work, GrantUpdated, grant, app, session.account)
+        family = Family(
+            id=uuid7(),
+            grant=grant.id,
+            scopes=ticket.scopes,
+            auth_time=signed_in_at(session),
+            created_at=now,
+            expires_at=now + FAMILY_LIFETIME,
+            nonce=ticket.nonce,
+        )
+        await work.tokens.add_family(family)
+        return await self._completions[ticket.kind](work, Decision(app, ticket.state, grant, family))
+
+
+async def _live_app(work: OAuthTransaction, app: str) -> App:
+    found = await work.apps.get(app)
+    if found is None or found.disabled_at is not None:
+        raise UnauthorizedClientError("The app is no longer there.")
+    return found
+
+
+def _ticket(text: str | None) -> Ticket:
+    if text is None:
+        raise UnknownTicketError("This request was answered already, or has expired.")
+    return msgspec.json.decode(text, type=Ticket)
+
+
+def _needs_page(ticket: Ticket) -> Exception:
+    if not ticket.may_skip:
+        return InteractionRequiredError("This app may not sign people in without a page.")
+    return ConsentRequiredError("The person has not allowed all of this yet.")
