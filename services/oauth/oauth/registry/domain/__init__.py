@@ -1,0 +1,1 @@
+"""Pure rules of what may be registered."""

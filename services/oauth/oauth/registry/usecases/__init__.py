@@ -1,0 +1,1 @@
+"""What people and the operator do with apps and grants."""
