@@ -112,3 +112,9 @@ class LiveToken(msgspec.Struct, frozen=True):
     def scopes(self) -> tuple[str, ...]:
         """What it may do now: less than it was made for when the person has consented to less since."""
         return tuple(scope for scope in self.token.scopes if scope in self.grant.scopes)
+
+    @property
+    def expires_at(self) -> datetime:
+        """The end of the token, its family, or what the person allowed, whichever comes first."""
+        ends = (self.token.expires_at, self.family.expires_at, self.grant.spending.expires_at)
+        return min(end for end in ends if end is not None)

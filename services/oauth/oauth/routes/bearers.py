@@ -10,7 +10,7 @@ from oauth.usecases.bearers import Bearers
 
 
 def require(scope: str) -> Provide:
-    """The handler's `token` is a LiveToken with that scope: `dependencies={"token": require("charge")}`.
+    """With it as dependency `token`, a handler gets the LiveToken of the request, which has that scope.
 
     Such controllers have `exception_handlers = resource_handlers`, which tell refusals as they must be told.
     """

@@ -1,4 +1,4 @@
-"""Errors as their standards shape them: OAuth endpoints (RFC 6749 section 5.2), resources (RFC 6750, 9449)."""
+"""Errors as their standards have them: of endpoints (RFC 6749 section 5.2), of resources (RFC 6750, 9449)."""
 
 import logging
 import math

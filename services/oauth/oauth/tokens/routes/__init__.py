@@ -1,0 +1,1 @@
+"""The endpoints that apps call by themselves."""

@@ -1,0 +1,34 @@
+"""POST /oauth/revoke (RFC 7009)."""
+
+from typing import Any
+
+from litestar import Controller, Request, Response, post
+from litestar.di import NamedDependency
+
+from oauth.domain.errors import InvalidRequestError
+from oauth.routes.errors import NO_STORE, oauth_handlers
+from oauth.routes.forms import read_form
+from oauth.tokens.usecases.revocations import Revocations
+from oauth.usecases.clients import ClientAuthenticator
+
+
+class RevocationController(Controller):
+    """The end of a token."""
+
+    path = "/oauth/revoke"
+    exception_handlers = oauth_handlers
+
+    @post(status_code=200)
+    async def revoke(
+        self,
+        request: Request[Any, Any, Any],
+        clients: NamedDependency[ClientAuthenticator],
+        revocations: NamedDependency[Revocations],
+    ) -> Response[None]:
+        """200 whether there was such a token or not (section 2.2)."""
+        form = await read_form(request)
+        app = await clients.authenticate(form, request.headers)
+        if "token" not in form:
+            raise InvalidRequestError("The parameter token is missing.", param="token")
+        await revocations.revoke(app, form["token"])
+        return Response(None, headers=NO_STORE)

@@ -1,0 +1,1 @@
+"""What the back channel does, one verb at a time."""

@@ -1,0 +1,35 @@
+"""Use an authorization code, once."""
+
+from datetime import datetime
+
+from oauth.domain.apps import App
+from oauth.domain.codes import CodeUse, check_use
+from oauth.domain.errors import InvalidGrantError, OAuthError
+from oauth.domain.ports import OAuthTransaction
+from oauth.domain.tokens import Family
+from oauth.usecases.families import end_family
+
+
+async def use_code(work: OAuthTransaction, app: App, use: CodeUse, now: datetime) -> Family | OAuthError:
+    """The family of the code; a refusal is returned, since what it did must stay.
+
+    Another app's attempt leaves the code as it is. The app's own attempt uses it up, even with a wrong
+    verifier, and one attempt more ends all tokens that it led to (RFC 6749 section 4.1.2).
+    """
+    refusal = InvalidGrantError("The code is unknown, used, expired, or of another app.")
+    code = await work.tokens.find_code(use.digest)
+    family = None if code is None else await work.tokens.get_family(code.family)
+    grant = None if family is None else await work.grants.get(family.grant)
+    if family is None or grant is None or grant.app != app.id:
+        return refusal
+    taken = await work.tokens.take_code(use.digest, now)
+    if taken is None:
+        before = await work.tokens.find_code(use.digest)
+        if before is not None and before.used_at is not None:
+            await end_family(work, family.id, grant, app, "replay", now)
+        return refusal
+    try:
+        check_use(taken, use)
+    except InvalidGrantError as error:
+        return error
+    return family
