@@ -24,21 +24,25 @@ from oauth.aliases.app import ALIASES
 from oauth.authorization.app import AUTHORIZATION
 from oauth.charges.app import CHARGES
 from oauth.devices.app import DEVICES
-from oauth.domain.ports import Clock
+from oauth.domain.ports import Clock, Completion
 from oauth.domain.tokens import Digester
 from oauth.identity.app import IDENTITY
 from oauth.parts import Feature, Parts
 from oauth.registry.app import REGISTRY
+from oauth.routes.pages.sessions import SessionCookie
 from oauth.settings import Settings
 from oauth.tokens.app import TOKENS
 from oauth.usecases.bearers import Bearers
 from oauth.usecases.clients import ClientAuthenticator
+from oauth.usecases.consents import Consents
 from oauth.usecases.proofs import ProofChecker
 
 FEATURES: tuple[Feature, ...] = (REGISTRY, IDENTITY, AUTHORIZATION, DEVICES, TOKENS, CHARGES, ALIASES)
 """Tokens after those that add grant types, aliases last: they stand on all."""
-CORE_NAMES = ("clients", "proofs", "bearers")
-"""What any handler may ask for by name: ClientAuthenticator, ProofChecker, Bearers."""
+CORE_NAMES = ("clients", "proofs", "bearers", "consents", "browsers", "session_cookie")
+"""What any handler may ask for by name: ClientAuthenticator, ProofChecker, Bearers, Consents, Browsers,
+SessionCookie.
+"""
 
 
 def utc_now() -> datetime:
@@ -97,6 +101,10 @@ async def _connect(
     state.clients = ClientAuthenticator(store, digester, clock, settings.issuer)
     state.proofs = ProofChecker(store, digester, clock, settings.issuer)
     state.bearers = Bearers(store, digester, clock, state.proofs)
+    completions: dict[str, Completion] = {}
+    state.consents = Consents(store, digester, clock, completions)
+    state.browsers = GatewayBrowsers(rpc)
+    state.session_cookie = SessionCookie(settings.issuer)
     return Parts(
         settings=settings,
         clock=clock,
@@ -104,7 +112,7 @@ async def _connect(
         database=database,
         store=store,
         digester=digester,
-        browsers=GatewayBrowsers(rpc),
+        browsers=state.browsers,
         bus=bus,
         rpc=rpc,
         server=RpcServer(bus, "oauth", plugin.telemetry),
@@ -112,6 +120,7 @@ async def _connect(
         plugin=plugin,
         state=state,
         stack=stack,
+        completions=completions,
     )
 
 

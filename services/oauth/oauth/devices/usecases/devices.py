@@ -1,6 +1,7 @@
 """The device flow, from the device's question to its tokens (RFC 8628)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from datetime import datetime
 
 import msgspec
 
@@ -9,6 +10,7 @@ from oauth.devices.domain.devices import (
     AuthorizationPendingError,
     Device,
     ExpiredTokenError,
+    Poll,
     SlowDownError,
     TooManyGuessesError,
     UnknownUserCodeError,
@@ -17,13 +19,25 @@ from oauth.devices.domain.devices import (
 )
 from oauth.devices.domain.ports import DevicesIn
 from oauth.domain.apps import App
-from oauth.domain.errors import AccessDeniedError, InvalidGrantError, InvalidRequestError, OAuthError
+from oauth.domain.consents import Ticket
+from oauth.domain.details import parse_details
+from oauth.domain.errors import (
+    AccessDeniedError,
+    InvalidDetailsError,
+    InvalidGrantError,
+    InvalidRequestError,
+    OAuthError,
+    UnknownTicketError,
+)
 from oauth.domain.ports import Clock, Decision, OAuthTransaction, Store
+from oauth.domain.scopes import SPENDING, allowed_scopes, parse_scope
 from oauth.domain.tokens import DEVICE_PREFIX, Digester, Family, generate
 
-ALLOWED, DENIED, EXPIRED = "allowed", "denied", "expired"
-"""How it ended; each has a page of its own."""
+KIND = "device"
+"""Of tickets that ask for consent on behalf of a device."""
 PAGE = "/oauth/device"
+ALLOWED, DENIED = "allowed", "denied"
+"""Pages under PAGE that tell the person to go back to the device."""
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -31,41 +45,53 @@ class Begun(msgspec.Struct, frozen=True):
 
     device_code: str
     user_code: str
+    page: str
     device: Device
 
 
 class DeviceFlow:
     """The use-cases of the device flow over one storage and one clock."""
 
-    def __init__(self, store: Store, devices_in: DevicesIn, digester: Digester, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, devices_in: DevicesIn, digester: Digester, clock: Clock, issuer: str
+    ) -> None:
         self._store = store
         self._devices_in = devices_in
         self._digester = digester
         self._clock = clock
+        self._page = issuer + PAGE
 
-    async def begin(self, app: App, scopes: Sequence[str], details: str) -> Begun:
-        """A new pair of codes for what the app may ask; `details` as in Device."""
+    async def begin(self, app: App, scope: str, details: str) -> Begun:
+        """A new pair of codes for what the app asks, both texts as it sent them.
+
+        InvalidScopeError, InvalidDetailsError, each for what the authorization endpoint refuses, too.
+        """
         now = self._clock()
+        scopes = allowed_scopes(parse_scope(scope), app.scopes)
+        if details and parse_details(details, now) and SPENDING.isdisjoint(scopes):
+            raise InvalidDetailsError("charge_user goes with a scope that spends.", param="scope")
         while True:
             device_code, user_code = generate(DEVICE_PREFIX), generate_user_code()
             device = Device(
                 digest=self._digester.digest(device_code),
                 user_digest=self._user_digest(user_code),
                 app=app.id,
-                scopes=tuple(scopes),
+                scopes=scopes,
                 details=details,
                 created_at=now,
                 expires_at=now + LIFETIME,
             )
             async with self._store.transaction() as work:
                 if await self._devices_in(work).add(device):
-                    return Begun(device_code, user_code, device)
+                    return Begun(device_code, user_code, self._page, device)
 
-    async def find(self, user: str, typed: str) -> tuple[Device, App]:
-        """The device that shows the code that the person typed, and whose it is.
+    async def find(self, user: str, typed: str) -> Ticket:
+        """What to ask the person on behalf of the device that shows the code that they typed.
 
-        UnknownUserCodeError when none waits with it; TooManyGuessesError after FREE_GUESSES of these. The
-        guess is counted before the code is looked up, so that many at once are no way around the count.
+        The page is never skipped: it is what stands between a person and a code that somebody sent them (RFC
+        8628 section 5.4). UnknownUserCodeError when no device waits with the code; TooManyGuessesError after
+        FREE_GUESSES of these. The guess is counted before the code is looked up, so that many at once are no
+        way around the count.
         """
         now = self._clock()
         user_code = read_user_code(typed)
@@ -80,7 +106,7 @@ class DeviceFlow:
             app = None if device is None else await work.apps.get(device.app)
             if device is not None and app is not None and app.disabled_at is None:
                 await devices.forgive_guess(user)
-                return device, app
+                return self._ticket(device, now)
         raise UnknownUserCodeError("No device waits with this code.", param="user_code")
 
     async def exchange(
@@ -94,28 +120,22 @@ class DeviceFlow:
         digest = self._digester.digest(device_code)
         devices = self._devices_in(work)
         poll = await devices.poll(digest, app.id, now)
-        if poll is None:
-            return InvalidGrantError("The device code is unknown, used, or of another app.")
-        if poll.device.expires_at <= now:
-            return ExpiredTokenError("The device code has expired; begin again.")
-        if poll.device.denied_at is not None:
-            return AccessDeniedError("The person said no.")
-        if poll.device.family is None:
-            if poll.too_soon:
-                return SlowDownError(f"Ask every {poll.device.interval_s} seconds.")
-            return AuthorizationPendingError("The person has not decided yet.")
+        refusal = _why_not(poll, now)
+        if refusal is not None:
+            return refusal
         taken = await devices.take(digest, now)
         family = None if taken is None else await work.tokens.get_family(taken)
-        if family is None:
-            return InvalidGrantError("The device code is used.")
-        return family
+        return family or InvalidGrantError("The device code is used.")
 
     async def complete(self, work: OAuthTransaction, decision: Decision) -> str:
-        """Tell the device what the person decided; the page to show, EXPIRED when it waits no more."""
+        """Tell the device what the person decided; the page to show.
+
+        UnknownTicketError when it waits no more: then nothing was granted either.
+        """
         digest = bytes.fromhex(decision.state)
         family = None if decision.family is None else decision.family.id
         if not await self._devices_in(work).decide(digest, family, self._clock()):
-            return f"{PAGE}/{EXPIRED}"
+            raise UnknownTicketError("The device does not wait any more.")
         return f"{PAGE}/{DENIED if family is None else ALLOWED}"
 
     async def forget_old(self) -> None:
@@ -123,5 +143,24 @@ class DeviceFlow:
         async with self._store.transaction() as work:
             await self._devices_in(work).prune(self._clock())
 
+    def _ticket(self, device: Device, now: datetime) -> Ticket:
+        asked = parse_details(device.details, now) if device.details else None
+        return Ticket(kind=KIND, app=device.app, scopes=device.scopes, state=device.digest.hex(), asked=asked)
+
     def _user_digest(self, user_code: str) -> bytes:
         return self._digester.digest(f"user code\n{user_code}")
+
+
+def _why_not(poll: Poll | None, now: datetime) -> OAuthError | None:
+    """The refusal that a device hears which may not take its tokens now (RFC 8628 section 3.5)."""
+    if poll is None:
+        return InvalidGrantError("The device code is unknown, used, or of another app.")
+    if poll.device.expires_at <= now:
+        return ExpiredTokenError("The device code has expired; begin again.")
+    if poll.device.denied_at is not None:
+        return AccessDeniedError("The person said no.")
+    if poll.device.family is not None:
+        return None
+    if poll.too_soon:
+        return SlowDownError(f"Ask every {poll.device.interval_s} seconds.")
+    return AuthorizationPendingError("The person has not decided yet.")
