@@ -26,33 +26,36 @@ from common.kit.db import Database
 from common.kit.outbox import OutboxPublisher
 from common.kit.plugin import ServicePlugin
 from common.kit.principal import PrincipalSigner
-from common.kit.rpc import RpcServer
+from common.kit.rpc import RpcClient, RpcServer
 from common.kit.tasks import end_tasks
 from gateway.adapters.generated_keys import GeneratedKeysFile
 from gateway.adapters.http_services import HttpServices
 from gateway.adapters.nats import NatsNotices
 from gateway.adapters.nats_plans import NatsPlanFeed
+from gateway.adapters.nats_tokens import NatsTokens
 from gateway.adapters.passwords import Argon2Passwords
 from gateway.adapters.postgres.identity import PostgresIdentity
 from gateway.adapters.postgres.keys import PostgresKeyFinder
 from gateway.consumers.identity import apply_event, keep_current
 from gateway.consumers.memberships import membership_consumer
 from gateway.consumers.sessions import serve_sessions
+from gateway.consumers.tokens import keep_tokens_current
 from gateway.consumers.users import serve_users
 from gateway.domain.addresses import parse_networks
 from gateway.domain.key_cache import KeyCache
 from gateway.domain.keys import KeyHasher
 from gateway.domain.limits import Limiter
 from gateway.domain.plans import Plans
+from gateway.domain.proofs import Proofs
 from gateway.domain.sessions import LIFETIME, SessionTokens
 from gateway.routes.callers import provide_caller
-from gateway.routes.front import Asgi, Front
+from gateway.routes.front import Admission, Asgi, Front
 from gateway.routes.groups import GroupController
 from gateway.routes.keys import KeyController
 from gateway.routes.sign_in import CookieNames, SignInController
 from gateway.routes.users import UserController, get_me
 from gateway.settings import Settings
-from gateway.usecases.authentication import Authenticator
+from gateway.usecases.authentication import Authenticator, Finders
 from gateway.usecases.bootstrap import Applier, apply_bootstrap, check_bootstrap
 from gateway.usecases.sessions import Clock, Sessions
 
@@ -74,6 +77,7 @@ class Gateway:
         self.cache = KeyCache(time.monotonic)
         self.identity = PostgresIdentity(self.database, self.committed)
         self.sessions = Sessions(self.identity, self.passwords, self.tokens, clock)
+        self.access_tokens = NatsTokens()
         self.services = HttpServices(
             {
                 "chat-relay": settings.chat_relay_url,
@@ -110,11 +114,13 @@ class Gateway:
             await bus.ensure_streams([IDENTITY, BILLING])
             self.notices = NatsNotices(bus)
             self.outbox = OutboxPublisher(self.database, bus, "gateway")
+            self.access_tokens.rpc = RpcClient(bus, self.plugin.telemetry)
             rpc = RpcServer(bus, "gateway", self.plugin.telemetry)
             serve_users(rpc, self.identity)
             serve_sessions(rpc, self.sessions, self.tokens)
             self.plugin.checks |= {"postgres": self.database.ping, "nats": bus.ping}
             await keep_current(bus, self.cache)
+            await keep_tokens_current(bus, self.cache)
             feed = NatsPlanFeed(bus, self.load_plans)
             await feed.read()
             memberships = membership_consumer(bus, self.identity)
@@ -145,19 +151,25 @@ class Gateway:
 
     def front(self, app: Litestar) -> Front:
         """The front, with the Litestar application behind it for the management routes."""
+        finder = PostgresKeyFinder(self.database, self.plans)
         return Front(
             authenticator=Authenticator(
-                PostgresKeyFinder(self.database, self.plans),
+                Finders(finder, finder, self.access_tokens),
                 self.cache,
                 self.hasher,
                 self.settings.admin_key,
                 lambda: self.clock().timestamp(),
             ),
-            limiter=Limiter(time.monotonic),
+            proofs=Proofs(self.settings.public_url, lambda: self.clock().timestamp()),
+            admission=Admission(
+                keys=Limiter(time.monotonic),
+                public=Limiter(time.monotonic, who="Your address"),
+                public_rpm=self.settings.public_rpm,
+                trusted_proxies=parse_networks(self.settings.trusted_proxies.split(",")),
+            ),
             signer=PrincipalSigner(self.settings.principal_keys),
             services=self.services,
             telemetry=self.plugin.telemetry,
-            trusted_proxies=parse_networks(self.settings.trusted_proxies.split(",")),
             management=cast("Asgi", app.asgi_handler),
         )
 

@@ -24,7 +24,13 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     service_connections: int = 4096
     """Most requests to the services at a time, over all of them; more wait up to 2 s, then 503."""
     public_url: str = ""
-    """Where browsers reach the gateway; with `https://` its cookies are bound to that host and to TLS."""
+    """Where browsers and apps reach the gateway; with `https://` cookies are bound to that host and to TLS.
+    DPoP proofs are made for URLs that begin so; without it access tokens that need one are refused.
+    """
+    public_rpm: int = 3000
+    """Most POSTs a minute and address on each public route that anybody may use (sign-in, token, pushed and
+    device requests), counted per replica; 0: no bound.
+    """
     trusted_proxies: str = ""
     """Addresses or CIDR blocks, comma-separated, whose X-Forwarded-For is believed."""
     generated_keys_file: str = ""

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 Service = Literal["gateway", "billing", "chat-relay", "media-tasks", "oauth"]
-Protocol = Literal["openai", "anthropic", "gemini", "midjourney", "problem"]
+Protocol = Literal["openai", "anthropic", "gemini", "midjourney", "problem", "oauth"]
 
 
 PUBLIC = "public"
@@ -20,6 +20,9 @@ class Route(msgspec.Struct, frozen=True):
 
     `scope` is what the key must have. PUBLIC needs no key: the service proves its caller by other means, and
     the gateway hands on no principal.
+
+    `cors`: scripts of any origin may call, and then no cookie reaches the service. Pages for people are
+    without it (RFC 9700 section 2.6). `throttled`: POSTs are limited per address, as anybody may send one.
     """
 
     path: str
@@ -27,6 +30,8 @@ class Route(msgspec.Struct, frozen=True):
     protocol: Protocol = "openai"
     scope: str = "relay"
     exact: bool = False
+    cors: bool = True
+    throttled: bool = False
 
 
 ROUTES: tuple[Route, ...] = (
@@ -40,13 +45,21 @@ ROUTES: tuple[Route, ...] = (
     Route("/api/billing", "billing", "problem", scope="account"),
     Route("/events", "billing", "problem", scope="account"),
     Route("/api/oauth", "oauth", "problem", scope="account"),
-    Route("/oauth", "oauth", "problem", scope=PUBLIC),
-    Route("/.well-known/oauth-authorization-server", "oauth", "problem", scope=PUBLIC),
-    Route("/.well-known/openid-configuration", "oauth", "problem", scope=PUBLIC),
-    Route("/.well-known/jwks.json", "oauth", "problem", scope=PUBLIC, exact=True),
+    Route("/oauth", "oauth", "oauth", scope=PUBLIC, cors=False),
+    Route("/oauth/device", "oauth", "oauth", scope=PUBLIC, cors=False, throttled=True),
+    Route("/oauth/par", "oauth", "oauth", scope=PUBLIC, exact=True, throttled=True),
+    Route("/oauth/token", "oauth", "oauth", scope=PUBLIC, exact=True, throttled=True),
+    Route("/oauth/device_authorization", "oauth", "oauth", scope=PUBLIC, exact=True, throttled=True),
+    Route("/oauth/introspect", "oauth", "oauth", scope=PUBLIC, exact=True),
+    Route("/oauth/revoke", "oauth", "oauth", scope=PUBLIC, exact=True),
+    Route("/oauth/userinfo", "oauth", "oauth", scope=PUBLIC, exact=True),
+    Route("/oauth/v1", "oauth", "problem", scope=PUBLIC),
+    Route("/.well-known/oauth-authorization-server", "oauth", "oauth", scope=PUBLIC),
+    Route("/.well-known/openid-configuration", "oauth", "oauth", scope=PUBLIC),
+    Route("/.well-known/jwks.json", "oauth", "oauth", scope=PUBLIC, exact=True),
     Route("/webhooks/stripe", "billing", "problem", scope=PUBLIC, exact=True),
     Route("/api", "gateway", "problem", scope="account"),
-    Route("/login", "gateway", "problem", scope=PUBLIC),
+    Route("/login", "gateway", "problem", scope=PUBLIC, cors=False, throttled=True),
 )
 
 

@@ -25,7 +25,7 @@ _ANTHROPIC_TYPES = {
     503: "overloaded_error",
     504: "timeout_error",
 }
-_GEMINI_STATUS = {
+_GEMINI = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
     402: "RESOURCE_EXHAUSTED",
@@ -43,8 +43,9 @@ Headers = list[tuple[bytes, bytes]]
 
 def error_body(protocol: Protocol, error: ServiceError, request_id: str) -> bytes:
     """The JSON body of `error` in the protocol's shape; every one carries the request id."""
-    message = f"{error.message} (request id: {request_id})"
-    return msgspec.json.encode(_shape(protocol, error, message, request_id))
+    return msgspec.json.encode(
+        _shape(protocol, error, f"{error.message} (request id: {request_id})", request_id)
+    )
 
 
 def render_error(protocol: Protocol, error: ServiceError, request_id: str) -> tuple[int, Headers, bytes]:
@@ -70,21 +71,22 @@ def _shape(protocol: Protocol, error: ServiceError, message: str, request_id: st
         kind = _ANTHROPIC_TYPES.get(status, "api_error")
         return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
     if protocol == "gemini":
-        label = _GEMINI_STATUS.get(status, "INTERNAL")
-        return {"error": {"code": status, "message": message, "status": label}}
+        return {"error": {"code": status, "message": message, "status": _GEMINI.get(status, "INTERNAL")}}
     if protocol == "midjourney":
         return {"code": 4, "description": message, "result": None}
     if protocol == "problem":
-        problem: dict[str, object] = {
+        return {
             "type": f"urn:tollway:error:{code}",
             "title": code.replace("_", " "),
             "status": status,
             "detail": error.message,
             "code": code,
             "request_id": request_id,
+            **({"param": error.param} if error.param else {}),
         }
-        if error.param:
-            problem["param"] = error.param
-        return problem
+    if protocol == "oauth":
+        later = status in (429, 503)
+        code = "temporarily_unavailable" if later else code if status < 500 else "server_error"
+        return {"error": code, "error_description": message.replace('"', "'")}
     kind = _OPENAI_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
     return {"error": {"message": message, "type": kind, "param": error.param, "code": code}}

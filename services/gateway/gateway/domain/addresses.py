@@ -30,6 +30,13 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Ne
     return address
 
 
+def sender_of(address: Address | None) -> str:
+    """Whom a request counts for: an IPv4 address, or an IPv6 network of 64 bits, which one host has whole."""
+    if isinstance(address, IPv6Address):
+        return str(ip_network((address, 64), strict=False))
+    return str(address)
+
+
 def _parse(text: str) -> Address | None:
     try:
         address = ip_address(text.strip())

@@ -5,6 +5,8 @@ A credential is taken once, here, and is part of nothing that is forwarded or lo
 
 from urllib.parse import unquote_to_bytes
 
+from common.contracts.oauth import ACCESS_TOKEN_PREFIX
+
 CREDENTIAL_HEADERS = (
     b"authorization",
     b"x-api-key",
@@ -23,6 +25,8 @@ def key_of_header(name: bytes, value: str) -> str | None:
     """The key in one of CREDENTIAL_HEADERS, or None when the header holds none."""
     if name == b"authorization":
         scheme, _, token = value.partition(" ")
+        if scheme.lower() == "dpop":
+            return _plausible(token) if token.lstrip().startswith(ACCESS_TOKEN_PREFIX) else None
         return _plausible(token if scheme.lower() == "bearer" else value)
     if name == b"sec-websocket-protocol":
         for offer in value.split(","):
@@ -33,7 +37,10 @@ def key_of_header(name: bytes, value: str) -> str | None:
 
 
 def split_query_key(query: bytes) -> tuple[str | None, bytes]:
-    """The value of `?key=` and the query without it, every other byte as it was."""
+    """The value of `?key=` and the query without it, every other byte as it was.
+
+    An access token does not count there: URLs are written down too often (RFC 9700 section 4.3.2).
+    """
     if not query:
         return None, query
     key = None
@@ -44,7 +51,7 @@ def split_query_key(query: bytes) -> tuple[str | None, bytes]:
             key = key or _plausible(unquote_to_bytes(value).decode("latin-1"))
         else:
             kept.append(part)
-    return key, b"&".join(kept)
+    return (None if key and key.startswith(ACCESS_TOKEN_PREFIX) else key), b"&".join(kept)
 
 
 def _plausible(text: str) -> str | None:

@@ -15,6 +15,7 @@ from gateway.domain.credentials import CREDENTIAL_HEADERS, key_of_header
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 RESERVED_PREFIX = b"x-tollway-"
+PROOF_HEADER = b"dpop"
 
 _HOP_BY_HOP = frozenset(
     (
@@ -43,7 +44,7 @@ _NOT_FORWARDED = (
     b"sec-websocket-version",
     b"sec-websocket-extensions",
 )
-_DROP, _CONNECTION, _LENGTH, _REQUEST_ID, _ADDRESS, _COOKIE, _CREDENTIAL = range(7)
+_DROP, _CONNECTION, _LENGTH, _REQUEST_ID, _ADDRESS, _COOKIE, _PROOF, _CREDENTIAL = range(8)
 _ACTIONS = (
     dict.fromkeys(_HOP_BY_HOP, _DROP)
     | dict.fromkeys(_NOT_FORWARDED, _DROP)
@@ -53,6 +54,7 @@ _ACTIONS = (
         b"x-request-id": _REQUEST_ID,
         b"x-forwarded-for": _ADDRESS,
         b"cookie": _COOKIE,
+        PROOF_HEADER: _PROOF,
     }
     | {name: _CREDENTIAL + rank for rank, name in enumerate(CREDENTIAL_HEADERS)}
 )
@@ -65,7 +67,8 @@ class Inbound(msgspec.Struct):
 
     `forward` are the headers to send on, `length` the Content-Length, `key` the best credential, `request_id`
     the client's when it is a sane token, `forwarded_for` the raw X-Forwarded-For values in order. `cookies`
-    are for pages only: they hold the session, which no other service may see.
+    are for pages only: they hold the session, which no other service may see. `authorization` and `proofs`
+    are the headers Authorization and DPoP as they came: for the OAuth service, which has clients of its own.
     """
 
     forward: list[tuple[bytes, bytes]]
@@ -74,6 +77,13 @@ class Inbound(msgspec.Struct):
     request_id: str | None = None
     forwarded_for: list[str] = []
     cookies: list[tuple[bytes, bytes]] = []
+    authorization: list[tuple[bytes, bytes]] = []
+    proofs: list[tuple[bytes, bytes]] = []
+
+    @property
+    def by_proof(self) -> bool:
+        """Whether the credential is sent under the scheme DPoP (RFC 9449 section 7.1)."""
+        return any(value[:5].lower() == b"dpop " for _, value in self.authorization)
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a forwarded header, by its lower-case name."""
@@ -102,8 +112,11 @@ def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> Inbound:
 def _read_special(inbound: Inbound, headers: RawHeaders) -> None:
     best = len(_ACTIONS)
     named: set[bytes] = set()
+    kept = {_COOKIE: inbound.cookies, _PROOF: inbound.proofs, _CREDENTIAL: inbound.authorization}
     for name, value in headers:
         action = _ACTIONS[name]
+        if action in kept:
+            kept[action].append((name, value))
         if action >= _CREDENTIAL:
             if action < best and (key := key_of_header(name, value.decode("latin-1"))):
                 inbound.key, best = key, action
@@ -116,8 +129,6 @@ def _read_special(inbound: Inbound, headers: RawHeaders) -> None:
             inbound.request_id = text if is_request_id(text) else None
         elif action == _ADDRESS:
             inbound.forwarded_for.append(value.decode("latin-1"))
-        elif action == _COOKIE:
-            inbound.cookies.append((name, value))
     if named:
         inbound.forward = [pair for pair in inbound.forward if pair[0] not in named]
 

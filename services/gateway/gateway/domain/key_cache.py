@@ -1,4 +1,4 @@
-"""Keys in memory: digest to facts, bounded, with entries that age and an index by user for invalidation."""
+"""Keys in memory: digest to facts, bounded, with entries that age and an index for invalidation."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,6 +13,8 @@ STALE_S = 600.0
 """How long an entry serves when the database that would refresh it is away."""
 NEGATIVE_TTL_S = 5.0
 RETRY_S = 5.0
+
+_APP = "app "  # no user id begins so
 
 
 class Entry(msgspec.Struct):
@@ -38,7 +40,7 @@ class KeyCache:
         self._negative_capacity = negative_capacity
         self._known: OrderedDict[bytes, Entry] = OrderedDict()
         self._unknown: OrderedDict[bytes, Entry] = OrderedDict()
-        self._by_user: dict[str, set[bytes]] = {}
+        self._by_owner: dict[str, set[bytes]] = {}
         self.generation = (0, 0)
 
     def __len__(self) -> int:
@@ -74,7 +76,8 @@ class KeyCache:
                 self._unknown.popitem(last=False)
             return
         self._known[digest] = Entry(facts, now_s + TTL_S, now_s + STALE_S)
-        self._by_user.setdefault(facts.user, set()).add(digest)
+        for owner in _owners(facts):
+            self._by_owner.setdefault(owner, set()).add(digest)
         if len(self._known) > self._capacity:
             self._drop(next(iter(self._known)))
 
@@ -85,25 +88,36 @@ class KeyCache:
 
     def drop_user(self, user: str) -> None:
         """Something of the user changed: forget their keys, and those that were refused."""
-        self.forget_unknown()
-        self.generation = (self.generation[0] + 1, self.generation[1])
-        for digest in self._by_user.pop(user, ()):
-            self._known.pop(digest, None)
+        self._drop_owned(user)
+
+    def drop_app(self, client_id: str) -> None:
+        """The app is disabled: forget the tokens it holds, whoever granted them."""
+        self._drop_owned(_APP + client_id)
 
     def clear(self) -> None:
         """Forget everything."""
         self.generation = (self.generation[0] + 1, self.generation[1] + 1)
         self._known.clear()
         self._unknown.clear()
-        self._by_user.clear()
+        self._by_owner.clear()
+
+    def _drop_owned(self, owner: str) -> None:
+        self.forget_unknown()
+        self.generation = (self.generation[0] + 1, self.generation[1])
+        for digest in list(self._by_owner.get(owner, ())):
+            self._drop(digest)
 
     def _drop(self, digest: bytes) -> None:
         self._unknown.pop(digest, None)
         entry = self._known.pop(digest, None)
         if entry is None or entry.facts is None:
             return
-        digests = self._by_user.get(entry.facts.user)
-        if digests is not None:
+        for owner in _owners(entry.facts):
+            digests = self._by_owner[owner]
             digests.discard(digest)
             if not digests:
-                del self._by_user[entry.facts.user]
+                del self._by_owner[owner]
+
+
+def _owners(facts: KeyFacts) -> tuple[str, ...]:
+    return (facts.user, _APP + facts.app) if facts.app else (facts.user,)

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from common.contracts.bootstrap import PlanSpec
-from common.contracts.principals import Budget, BudgetPeriod, Limits
+from common.contracts.principals import Budget, BudgetPeriod, Limits, SpenderKind
 from common.kit.money import MAX_NANO
 from gateway.domain.addresses import Network, parse_networks
 from gateway.domain.plans import intersect_models
@@ -30,6 +30,9 @@ class KeyFacts(msgspec.Struct, frozen=True):
 
     `models` is the key's own list and `plan_models` the plan's. With `plan_until_s` (Unix seconds) group,
     rate and plan_models are a membership's, which ends then; `lapsed` is what the key stands for afterwards.
+
+    An access token's facts have its grant for `key`, with `spender_kind` "grant" and the `app` that holds it;
+    `jkt` not empty is the key that must prove itself with every request (RFC 9449).
     """
 
     key: str
@@ -45,6 +48,9 @@ class KeyFacts(msgspec.Struct, frozen=True):
     plan_models: tuple[str, ...] | None = None
     plan_until_s: float | None = None
     lapsed: "KeyFacts | None" = None
+    spender_kind: SpenderKind = "key"
+    app: str = ""
+    jkt: str = ""
 
     @property
     def allowed_models(self) -> tuple[str, ...] | None:

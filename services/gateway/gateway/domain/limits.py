@@ -1,4 +1,4 @@
-"""Limits of one key in this replica: requests per minute as a token bucket, and requests at a time."""
+"""Limits in this replica: requests per minute as a token bucket, and requests at a time."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -29,11 +29,15 @@ class _Usage:
 
 
 class Limiter:
-    """State of up to `capacity` limited keys; the longest unused idle ones are forgotten first."""
+    """State of up to `capacity` limited keys; the longest unused idle ones are forgotten first.
 
-    def __init__(self, clock: Callable[[], float], capacity: int = 100_000) -> None:
+    `who` is what a refusal calls the limited one.
+    """
+
+    def __init__(self, clock: Callable[[], float], capacity: int = 100_000, who: str = "This key") -> None:
         self._clock = clock
         self._capacity = capacity
+        self._who = who
         self._usage: OrderedDict[str, _Usage] = OrderedDict()
 
     def enter(self, key: str, limits: Limits) -> Headers:
@@ -51,7 +55,7 @@ class Limiter:
         else:
             self._usage.move_to_end(key)
         if limits.concurrency is not None and usage.running >= limits.concurrency:
-            raise LimitExceededError(f"This key serves {limits.concurrency} requests at a time.", 1, [])
+            raise LimitExceededError(f"{self._who} serves {limits.concurrency} requests at a time.", 1, [])
         headers = [] if limits.rpm is None else self._take(usage, limits.rpm, now_s)
         usage.running += 1
         return headers
@@ -70,7 +74,7 @@ class Limiter:
         usage.seen_s = now_s
         if usage.tokens < 1:
             wait_s = (1 - usage.tokens) / rate if rate else _MINUTE_S
-            message = f"This key is limited to {rpm} requests per minute."
+            message = f"{self._who} is limited to {rpm} requests per minute."
             raise LimitExceededError(message, wait_s, _headers(rpm, usage.tokens))
         usage.tokens -= 1
         return _headers(rpm, usage.tokens)

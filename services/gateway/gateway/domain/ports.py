@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from common.contracts.identity import IdentityEvent
+from common.contracts.oauth import TokenFound
 from common.contracts.routes import Service
 from gateway.domain.groups import Group
 from gateway.domain.keys import Key, KeyFacts
@@ -20,6 +21,22 @@ class KeyFinder(Protocol):
 
     async def find_key(self, digest: bytes) -> KeyFacts | None:
         """The facts of a live key of an enabled user; UnavailableError when they cannot be read now."""
+
+
+@runtime_checkable
+class PersonFinder(Protocol):
+    """Looks people up for whom an app acts."""
+
+    async def find_person(self, user: str) -> KeyFacts | None:
+        """The facts of an enabled user, of no key and without scopes; UnavailableError as above."""
+
+
+@runtime_checkable
+class Tokens(Protocol):
+    """The access tokens that the OAuth service issued."""
+
+    async def check(self, token: str) -> TokenFound | None:
+        """A token that counts now, None for any other; UnavailableError when nobody can tell."""
 
 
 @runtime_checkable

@@ -1,4 +1,7 @@
-"""CORS (Fetch standard, section 3.3): any origin may call, since the key and no cookie is the credential."""
+"""CORS (Fetch standard, section 3.3): any origin may call, since the key and no cookie is the credential.
+
+Except for the pages that people open, where a cookie is (RFC 9700 section 2.6).
+"""
 
 from collections.abc import Iterable
 
@@ -6,7 +9,7 @@ from common.kit.asgi import Send, header, send_response
 
 _EXPOSED = (
     b"x-request-id, retry-after, x-should-retry, x-ratelimit-limit-requests, "
-    b"x-ratelimit-remaining-requests, x-ratelimit-reset-requests"
+    b"x-ratelimit-remaining-requests, x-ratelimit-reset-requests, www-authenticate, dpop-nonce"
 )
 CORS_HEADERS: list[tuple[bytes, bytes]] = [
     (b"access-control-allow-origin", b"*"),

@@ -12,7 +12,7 @@ import msgspec
 from opentelemetry.trace import SpanKind
 
 from common.contracts.errors import ForbiddenError, NotFoundError, ServiceError
-from common.contracts.principals import Principal
+from common.contracts.principals import Limits, Principal
 from common.contracts.routes import PUBLIC, Protocol, Route, route_for
 from common.kit.asgi import ClientGoneError, Message, Receive, Scope, Send, send_response
 from common.kit.errors import render_error
@@ -21,13 +21,16 @@ from common.kit.logs import request_id_var
 from common.kit.metrics import IN_FLIGHT, RequestMetrics
 from common.kit.principal import PRINCIPAL_HEADER, PRINCIPAL_TTL_S, PrincipalSigner
 from common.kit.telemetry import Telemetry, inject
-from gateway.domain.addresses import Address, Network, client_address, contains
+from gateway.domain.addresses import Address, Network, client_address, contains, sender_of
 from gateway.domain.credentials import split_query_key
-from gateway.domain.errors import AnswerCutError
+from gateway.domain.errors import AnswerCutError, InsufficientScopeError, InvalidTokenError
 from gateway.domain.headers import Inbound, read_headers
 from gateway.domain.keys import KeyFacts
 from gateway.domain.limits import Limiter, LimitExceededError
 from gateway.domain.ports import Services
+from gateway.domain.proofs import Proofs
+from gateway.domain.tokens import TOKEN_SCOPES
+from gateway.routes.challenges import challenge
 from gateway.routes.cors import CORS_HEADERS, answer_preflight
 from gateway.routes.proxy import CLIENT_GONE, Forwarding, forward, read_whole
 from gateway.usecases.authentication import Authenticator
@@ -57,25 +60,46 @@ class Exchange(msgspec.Struct):
         return protocol
 
 
+class Admission(msgspec.Struct, frozen=True):
+    """How many are let in, and from where.
+
+    `keys` counts by key, `public` by address: at most `public_rpm` POSTs a minute on each throttled route, 0
+    for no bound. `trusted_proxies` are believed when they tell an address.
+    """
+
+    keys: Limiter
+    public: Limiter
+    public_rpm: int
+    trusted_proxies: Sequence[Network]
+
+    def count_public(self, route: Route, address: Address | None) -> None:
+        """LimitExceededError when the address sends too many."""
+        limits = Limits(rpm=self.public_rpm)
+        sender = f"{route.path} {sender_of(address)}"
+        self.public.enter(sender, limits)
+        self.public.leave(sender, limits)
+
+
 class Front:
     """ASGI application that stands before the management application and the services."""
 
     def __init__(
         self,
         authenticator: Authenticator,
-        limiter: Limiter,
+        proofs: Proofs,
+        admission: Admission,
         signer: PrincipalSigner,
         services: Services,
         telemetry: Telemetry,
-        trusted_proxies: Sequence[Network],
         management: Asgi,
     ) -> None:
         self._authenticator = authenticator
-        self._limiter = limiter
+        self._proofs = proofs
+        self._admission = admission
+        self._limiter = admission.keys
         self._signer = signer
         self._services = services
         self._telemetry = telemetry
-        self._trusted_proxies = trusted_proxies
         self._management = management
         self._metrics = RequestMetrics()
         self._in_flight = 0
@@ -91,11 +115,14 @@ class Front:
         inbound = read_headers(scope["headers"])
         request_id = inbound.request_id or uuid7()
         request_id_var.set(request_id)
-        headers = [(b"x-request-id", request_id.encode()), *CORS_HEADERS]
-        if scope["method"] == "OPTIONS":
-            await answer_preflight(scope["headers"], send, headers[:1])
-            return
-        exchange = Exchange(scope, inbound, request_id, route_for(scope["path"]), headers)
+        route = route_for(scope["path"])
+        headers = [(b"x-request-id", request_id.encode())]
+        if route is None or route.cors:
+            if scope["method"] == "OPTIONS":
+                await answer_preflight(scope["headers"], send, headers)
+                return
+            headers += CORS_HEADERS
+        exchange = Exchange(scope, inbound, request_id, route, headers)
         label = exchange.route.path if exchange.route else "unmatched"
         self._in_flight += 1
         try:
@@ -154,6 +181,8 @@ class Front:
         query_key, query = split_query_key(scope["query_string"])
         facts = await self._authenticator.authenticate(inbound.key or query_key)
         self._check_allowed(facts, route, exchange)
+        if facts.jkt or (facts.app and inbound.by_proof):
+            self._check_proof(facts, exchange)
         try:
             limit_headers = self._limiter.enter(facts.key, facts.limits)
         except LimitExceededError as error:
@@ -170,20 +199,26 @@ class Front:
             self._limiter.leave(facts.key, facts.limits)
 
     async def _serve_public(self, exchange: Exchange, route: Route, receive: Receive, send: Send) -> None:
-        """A page or a webhook: no key, no principal; who stands behind it is told nothing but the address."""
-        scope = exchange.scope
+        """A page, a webhook or an app's own request: no key is looked at, and no principal handed on.
+
+        Cookies reach pages only, and what an app says who it is only the OAuth service.
+        """
+        scope, inbound = exchange.scope, exchange.inbound
+        if route.throttled and self._admission.public_rpm and scope["method"] == "POST":
+            self._admission.count_public(route, self._client_address(exchange))
         try:
-            receive = await read_whole(receive, exchange.inbound.length)
+            receive = await read_whole(receive, inbound.length)
         except ClientGoneError:
             exchange.status = CLIENT_GONE
             return
+        if not route.cors:
+            inbound.forward += inbound.cookies
         if route.service == "gateway":
-            exchange.inbound.forward += exchange.inbound.cookies
             scope["state"]["client_address"] = str(self._client_address(exchange))
             await self._manage(exchange, None, scope["query_string"], receive, send)
             return
         if route.service == "oauth":
-            exchange.inbound.forward += exchange.inbound.cookies
+            inbound.forward += inbound.authorization + inbound.proofs
         await self._forward(exchange, route, scope["query_string"], receive, send)
 
     async def _forward(
@@ -202,13 +237,29 @@ class Front:
 
     def _check_allowed(self, facts: KeyFacts, route: Route, exchange: Exchange) -> None:
         if route.scope not in facts.scopes:
+            if facts.app:
+                raise InsufficientScopeError(
+                    f"This access token was not granted the scope `{route.scope}`.",
+                    route.scope if route.scope in TOKEN_SCOPES else "",
+                )
             raise ForbiddenError(f"This key lacks the scope `{route.scope}`.")
         if facts.networks is not None and not contains(facts.networks, self._client_address(exchange)):
             raise ForbiddenError("This key may not be used from your address.", code="ip_not_allowed")
 
+    def _check_proof(self, facts: KeyFacts, exchange: Exchange) -> None:
+        """A token that is bound to a key comes with a proof, and no other pretends to (RFC 9449 7)."""
+        inbound, scope = exchange.inbound, exchange.scope
+        if not facts.jkt:
+            raise InvalidTokenError("This access token is not bound to a key: send it as a Bearer token.")
+        if not inbound.by_proof or inbound.key is None:
+            message = "This access token is bound to a key: send it under the scheme DPoP with a proof."
+            raise InvalidTokenError(message, bound=True)
+        proofs = [value for _, value in inbound.proofs]
+        self._proofs.check(proofs, scope["method"], scope["raw_path"], inbound.key, facts.jkt)
+
     def _client_address(self, exchange: Exchange) -> Address | None:
         client = exchange.scope.get("client") or ("", 0)
-        return client_address(client[0], exchange.inbound.forwarded_for, self._trusted_proxies)
+        return client_address(client[0], exchange.inbound.forwarded_for, self._admission.trusted_proxies)
 
     def _sign(self, facts: KeyFacts, request_id: str) -> bytes:
         principal = Principal(
@@ -222,6 +273,8 @@ class Front:
             scopes=facts.scopes,
             models=facts.allowed_models,
             limits=facts.limits,
+            spender_kind=facts.spender_kind,
+            app=facts.app,
         )
         return self._signer.sign(principal)
 
@@ -265,4 +318,4 @@ class Front:
         if exchange.scope["method"] == "HEAD":
             body = b""
         kept = [pair for pair in headers if pair[0] != b"x-request-id"]
-        await send_response(send, exchange.status, [*kept, *exchange.headers], body)
+        await send_response(send, exchange.status, [*kept, *challenge(error), *exchange.headers], body)

@@ -14,8 +14,9 @@ from common.kit.telemetry import Telemetry
 from gateway.domain.key_cache import KeyCache
 from gateway.domain.keys import KeyHasher
 from gateway.domain.limits import Limiter
-from gateway.routes.front import Front
-from gateway.usecases.authentication import Authenticator
+from gateway.domain.proofs import Proofs
+from gateway.routes.front import Admission, Front
+from gateway.usecases.authentication import Authenticator, Finders
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -59,6 +60,20 @@ class FakeKeys:
         return
 
 
+class FakePeople:
+    """A PersonFinder of an installation without people."""
+
+    async def find_person(self, _user: str) -> None:
+        return
+
+
+class FakeTokens:
+    """Tokens, none of which counts."""
+
+    async def check(self, _token: str) -> None:
+        return
+
+
 @pytest.fixture
 def services() -> FakeServices:
     return FakeServices()
@@ -93,13 +108,14 @@ def _front(services: FakeServices, telemetry: Telemetry) -> Front:
     async def management(_scope: Any, _receive: Any, _send: Any) -> None:
         raise AssertionError
 
+    finders = Finders(FakeKeys(), FakePeople(), FakeTokens())
     return Front(
-        Authenticator(FakeKeys(), KeyCache(time.monotonic), KeyHasher("pepper"), "operator-key"),
-        Limiter(time.monotonic),
+        Authenticator(finders, KeyCache(time.monotonic), KeyHasher("pepper"), "operator-key"),
+        Proofs("https://ai.example.com", time.time),
+        Admission(Limiter(time.monotonic), Limiter(time.monotonic), 0, ()),
         PrincipalSigner("k1:" + "s" * 32),
         services,
         telemetry,
-        (),
         management,
     )
 

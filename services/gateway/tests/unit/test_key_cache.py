@@ -1,14 +1,27 @@
 """Keys in memory: bounded, ageing, and never older than the last invalidation."""
 
 from common.contracts.identity import KeyCreated, KeyRevoked, KeyUpdated, UserCreated, UserUpdated
+from common.contracts.oauth import (
+    AppDisabled,
+    GrantCreated,
+    GrantRevoked,
+    GrantUpdated,
+    OAuthEvent,
+    TokensRevoked,
+)
 from common.testing.clock import FakeClock
 from gateway.consumers.identity import apply_event
+from gateway.consumers.tokens import apply_oauth_event
 from gateway.domain.key_cache import NEGATIVE_TTL_S, STALE_S, TTL_S, KeyCache
 from gateway.domain.keys import KeyFacts
 
 
 def _facts(key: str = "key", user: str = "ann") -> KeyFacts:
     return KeyFacts(key, user, f"account of {user}", "default", 1_000_000, ("relay",))
+
+
+def _token(user: str, app: str) -> KeyFacts:
+    return KeyFacts("grant", user, "account", "default", 1, ("relay",), spender_kind="grant", app=app)
 
 
 def test_entries_age_and_unknown_keys_age_sooner(clock: FakeClock) -> None:
@@ -50,7 +63,7 @@ def test_both_kinds_are_bounded_and_the_longest_unused_leaves(clock: FakeClock) 
     for number in range(100):
         cache.store(b"unknown %d" % number, None, cache.generation)
     assert len(cache) == 5
-    assert len(cache._by_user) == 3
+    assert len(cache._by_owner) == 3
 
 
 def test_what_was_read_before_an_invalidation_is_not_stored_after_it(clock: FakeClock) -> None:
@@ -80,3 +93,42 @@ def test_each_event_drops_what_it_makes_wrong(clock: FakeClock) -> None:
     assert left_after(UserUpdated("1", 1, "ann", "a")) == (False, True, False)
     cache.clear()
     assert len(cache) == 0
+
+
+def test_a_disabled_app_takes_its_tokens_along_and_leaves_everything_else(clock: FakeClock) -> None:
+    cache = KeyCache(clock.monotonic)
+    cache.store(b"key", _facts(user="ann"), cache.generation)
+    cache.store(b"own", _token("ann", "app-1"), cache.generation)
+    cache.store(b"foreign", _token("bob", "app-1"), cache.generation)
+    cache.store(b"other", _token("bob", "app-2"), cache.generation)
+    generation = cache.generation
+    cache.drop_app("app-1")
+    assert [cache.fresh(name) is not None for name in (b"key", b"own", b"foreign", b"other")] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    cache.store(b"own", _token("ann", "app-1"), generation)
+    assert cache.fresh(b"own") is None
+    cache.drop_user("bob")
+    cache.drop_user("ann")
+    assert (len(cache), cache._by_owner) == (0, {})
+
+
+def test_what_a_grant_event_says_decides_what_is_forgotten(clock: FakeClock) -> None:
+    cache = KeyCache(clock.monotonic)
+    ids = {"id": "e", "sequence": 1, "user": "ann", "app": "app-1"}
+    grant = ids | {"account": "a", "grant": "g"}
+    events: list[tuple[OAuthEvent, bool]] = [
+        (GrantCreated(**grant, scopes=("relay",)), True),  # type: ignore[arg-type]
+        (GrantUpdated(**grant, scopes=("relay",)), False),  # type: ignore[arg-type]
+        (GrantRevoked(**grant, by="user"), False),  # type: ignore[arg-type]
+        (TokensRevoked(**grant, by="app"), False),  # type: ignore[arg-type]
+        (AppDisabled(**ids), False),  # type: ignore[arg-type]
+        (AppDisabled(**(ids | {"app": "app-2"})), True),  # type: ignore[arg-type]
+    ]
+    for event, stays in events:
+        cache.store(b"token", _token("ann", "app-1"), cache.generation)
+        apply_oauth_event(cache, event)
+        assert (cache.fresh(b"token") is not None) is stays, event

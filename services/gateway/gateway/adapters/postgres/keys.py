@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, text
+from sqlalchemy import Row, TextClause, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -44,6 +44,11 @@ _FACTS = text(
     " LEFT JOIN memberships m ON m.account = u.account"
     " WHERE k.hash = :hash AND k.revoked_at IS NULL AND u.enabled"
 )
+_PERSON = text(
+    "SELECT u.id, u.account, u.group_name, g.rate_micro, m.plan, m.until FROM users u"
+    " JOIN groups g ON g.name = u.group_name LEFT JOIN memberships m ON m.account = u.account"
+    " WHERE u.id = CAST(:user AS uuid) AND u.enabled"
+)
 _RATES = text("SELECT name, rate_micro FROM groups WHERE name = ANY(:names)")
 
 
@@ -78,29 +83,44 @@ class PostgresKeys:
 
 
 class PostgresKeyFinder:
-    """See the KeyFinder port; one indexed query on its own connection, and one more for groups of plans."""
+    """See the ports KeyFinder and PersonFinder.
+
+    One indexed query on its own connection, and one more for groups of plans. Plans are for people in the
+    group `default`: who was put into another keeps it and all that it gives.
+    """
 
     def __init__(self, database: Database, plans: Plans) -> None:
         self._database = database
         self._plans = plans
 
     async def find_key(self, digest: bytes) -> KeyFacts | None:
-        """The facts; the scope `admin` counts only while the owner is an admin.
+        """The facts; the scope `admin` counts only while the owner is an admin."""
+        row, rates = await self._read(_FACTS, {"hash": digest})
+        return None if row is None else self._under_plans(_facts(row), row, rates)
 
-        Plans are for people in the group `default`: who was put into another keeps it and all that it gives.
-        """
+    async def find_person(self, user: str) -> KeyFacts | None:
+        """The facts, of no key and without scopes."""
+        row, rates = await self._read(_PERSON, {"user": user})
+        if row is None:
+            return None
+        person = KeyFacts("", str(row.id), str(row.account), row.group_name, row.rate_micro, ())
+        return self._under_plans(person, row, rates)
+
+    async def _read(
+        self, query: TextClause, values: dict[str, object]
+    ) -> tuple[Row[Any] | None, dict[str, int]]:
         try:
             async with self._database.transaction() as connection:
-                row = (await connection.execute(_FACTS, {"hash": digest})).one_or_none()
+                row = (await connection.execute(query, values)).one_or_none()
                 rates: dict[str, int] = {}
                 if self._plans.groups and row is not None and row.group_name == DEFAULT:
                     found = await connection.execute(_RATES, {"names": self._plans.groups})
                     rates = {name: rate_micro for name, rate_micro in found}  # noqa: C416  as mypy sees rows
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             raise as_unavailable(error) from error
-        if row is None:
-            return None
-        facts = _facts(row)
+        return row, rates
+
+    def _under_plans(self, facts: KeyFacts, row: Row[Any], rates: dict[str, int]) -> KeyFacts:
         if row.group_name != DEFAULT:
             return facts
         everybody = facts.under(self._plans.base, rates)
