@@ -16,12 +16,15 @@ from billing.adapters.postgres.history import PostgresHistory
 from billing.adapters.postgres.holds import PostgresHolds
 from billing.adapters.postgres.leases import PostgresLeases
 from billing.adapters.postgres.ledger import PLANNER, PostgresLedger
+from billing.adapters.postgres.payables import PostgresPayables
 from billing.adapters.postgres.prices import PostgresPrices
 from billing.adapters.postgres.usage import PostgresUsage
 from billing.adapters.postgres.wallets import PostgresWallets
 from billing.consumers.holds import add_hold_methods
 from billing.consumers.leases import add_lease_methods
+from billing.consumers.payables import add_payable_methods
 from billing.consumers.usage import DURABLE, UsageConsumer
+from billing.consumers.wallets import add_wallet_methods
 from billing.domain.multipliers import multipliers_from_specs
 from billing.domain.ports import Clock, LeaseKeeper, PriceShelf, PriceStore
 from billing.domain.prices import FILE_SOURCE, Draft, prices_from_specs
@@ -45,6 +48,7 @@ from billing.settings import Settings
 from billing.statements.app import STATEMENTS
 from billing.usecases.holds import Holds, HoldSweeper, sweep_holds
 from billing.usecases.leases import Leases, LeaseSweeper, sweep_leases
+from billing.usecases.payables import AppMoney
 from billing.usecases.prices import apply_prices, publish_book, seed_prices
 from billing.usecases.simulations import Simulator
 from billing.usecases.topups import post_grants
@@ -192,6 +196,7 @@ def _open_core(parts: Parts) -> _Core:
     database, bus, settings = parts.database, parts.bus, parts.settings
     add_lease_methods(parts.server, Leases(parts.writer, settings.lease_ttl_s))
     add_hold_methods(parts.server, Holds(parts.writer))
+    add_payable_methods(parts.server, AppMoney(PostgresPayables(database), parts.writer))
     keeper = PostgresLeases(database)
     backlog = NatsUsageBacklog(bus, INTAKE, DURABLE)
     sweeper = LeaseSweeper(parts.writer, keeper, backlog, parts.clock, settings.lease_grace_s)
@@ -199,6 +204,7 @@ def _open_core(parts: Parts) -> _Core:
     state = parts.state
     state.writer = parts.writer
     state.wallets = PostgresWallets(database, parts.ledger, parts.clock)
+    add_wallet_methods(parts.server, state.wallets)
     state.usage = PostgresUsage(database)
     state.holds = holds = PostgresHolds(database)
     state.auditor = PostgresAuditor(database)

@@ -115,7 +115,8 @@ class HoldState(msgspec.Struct, frozen=True, array_like=True):
 
     `state` is `open`, `captured`, `voided` or `expired`. `free_nano` is what of `captured_nano` a free
     allowance paid. `balance_nano` is the wallet's, `budget_left_nano` the spender's (None without a budget).
-    `expires_at_ms` is Unix milliseconds on the ledger's clock.
+    `expires_at_ms` is Unix milliseconds on the ledger's clock. `shares` is what this call gave to each ledger
+    account (a capture) or took from it (a refund).
     """
 
     hold: str
@@ -130,9 +131,23 @@ class HoldState(msgspec.Struct, frozen=True, array_like=True):
     balance_nano: int
     budget_left_nano: int | None
     expires_at_ms: int
+    shares: tuple[HoldCredit, ...] = ()
+
+
+class HoldCharge(msgspec.Struct, frozen=True, array_like=True):
+    """`open`, and capture all of it for `credits` by the id `id`, in one decision: both or neither.
+
+    Refused and repeated as the two calls are: the refusal of the hold stays with its id, and who has opened
+    it before gets the capture. The credits are checked before anything is held.
+    """
+
+    open: HoldOpen
+    id: str
+    credits: tuple[HoldCredit, ...]
 
 
 HOLD_OPEN: Method[HoldOpen, HoldState] = Method("rpc.billing.hold.open.v1", HoldOpen, HoldState)
+HOLD_CHARGE: Method[HoldCharge, HoldState] = Method("rpc.billing.hold.charge.v1", HoldCharge, HoldState)
 HOLD_EXTEND: Method[HoldExtend, HoldState] = Method("rpc.billing.hold.extend.v1", HoldExtend, HoldState)
 HOLD_CAPTURE: Method[HoldCapture, HoldState] = Method("rpc.billing.hold.capture.v1", HoldCapture, HoldState)
 HOLD_VOID: Method[HoldVoid, HoldState] = Method("rpc.billing.hold.void.v1", HoldVoid, HoldState)

@@ -11,6 +11,8 @@ PROMO = "promo"
 UNCOLLECTED = "uncollected"
 STRIPE_CLEARING = "stripe_clearing"
 FEES = "fees"
+APP_PAYOUTS = "app_payouts"
+"""What apps were paid outside of Tollway; made when it is first wanted, as `app_payable:<app>`."""
 PLATFORM_ACCOUNTS = (REVENUE, PROMO, UNCOLLECTED, STRIPE_CLEARING, FEES)
 """Created by the first migration; all may go negative, the customers' may not. `app_payable:<app>` are of
 the same kind and made when they are first wanted: a refund may take one below zero, a payout may not.

@@ -16,6 +16,7 @@ from billing.domain.errors import (
 )
 from billing.domain.holds import (
     Hold,
+    OpenHold,
     again,
     count_held,
     event_head,
@@ -26,7 +27,14 @@ from billing.domain.holds import (
 )
 from common.contracts.billing import HoldCaptured, HoldRefunded
 from common.contracts.errors import InvalidRequestError
-from common.contracts.holds import APP_PAYABLE, HoldCapture, HoldCredit, HoldRefund, HoldState
+from common.contracts.holds import (
+    APP_PAYABLE,
+    HoldCapture,
+    HoldCharge,
+    HoldCredit,
+    HoldRefund,
+    HoldState,
+)
 from common.kit.money import format_usd
 
 if TYPE_CHECKING:
@@ -77,7 +85,32 @@ class CaptureHold(msgspec.Struct, frozen=True):
                 credits={name: format_usd(share) for name, share in hold.credits.items()},
             ),
         )
-        return remember(books, request.id, body, hold)
+        return remember(books, request.id, body, hold, hold.credits)
+
+
+class ChargeHold(msgspec.Struct, frozen=True):
+    """Open a hold and capture all of it. `waits` as for OpenHold."""
+
+    request: HoldCharge
+    waits: bool = True
+    size: int = 1
+
+    @property
+    def _parts(self) -> tuple[OpenHold, CaptureHold]:
+        request = self.request
+        capture = HoldCapture(request.open.hold, request.id, None, request.credits)
+        return OpenHold(request.open, self.waits), CaptureHold(capture)
+
+    def want(self, wanted: Wanted) -> None:
+        """As both."""
+        for part in self._parts:
+            part.want(wanted)
+
+    def decide(self, books: Books) -> HoldState:
+        """One after the other; what could stop the second was checked before (hold_checks.check_charge)."""
+        opening, capture = self._parts
+        opening.decide(books)
+        return capture.decide(books)
 
 
 class RefundHold(msgspec.Struct, frozen=True):
@@ -120,7 +153,7 @@ class RefundHold(msgspec.Struct, frozen=True):
         hold.refunded_nano += amount
         hold.refunded_free_nano += free
         books.tell(customer, _refunded(books, hold, request, (amount, free), debits))
-        return remember(books, request.id, body, hold)
+        return remember(books, request.id, body, hold, debits)
 
 
 def apportion(amount_nano: int, shares: dict[str, int]) -> dict[str, int]:

@@ -69,6 +69,12 @@ class ExceedsCaptureError(ConflictError):
     code = "exceeds_capture"
 
 
+class ExceedsPayableError(ConflictError):
+    """More than is owed to the app."""
+
+    code = "exceeds_payable"
+
+
 class ExceedsChargeError(ConflictError):
     """More than is left of what was charged."""
 

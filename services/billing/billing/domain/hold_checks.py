@@ -9,6 +9,7 @@ from common.contracts.errors import InvalidRequestError
 from common.contracts.holds import (
     APP_PAYABLE,
     HoldCapture,
+    HoldCharge,
     HoldExtend,
     HoldOpen,
     HoldRefund,
@@ -35,8 +36,8 @@ def check_open(request: HoldOpen) -> None:
         raise InvalidRequestError("The ledger is kept in USD.", param="currency", code="currency_mismatch")
     if not _PURPOSE.fullmatch(request.purpose):
         raise InvalidRequestError("A purpose is a word of at most 32 letters.", param="purpose")
-    if request.app and not _APP.fullmatch(request.app):
-        raise InvalidRequestError("app is a client id.", param="app")
+    if request.app:
+        check_app(request.app)
     check_words("reference", request.reference)
     check_budget(request.budget)
 
@@ -65,6 +66,12 @@ def _check_id(param: str, id_: str) -> None:
         raise InvalidRequestError(f"{param} is not a UUID.", param=param)
 
 
+def check_app(app: str) -> None:
+    """Raise InvalidRequestError unless it can be an OAuth client id."""
+    if not _APP.fullmatch(app):
+        raise InvalidRequestError("app is a client id.", param="app")
+
+
 def check_words(param: str, words: str) -> None:
     """Raise InvalidRequestError unless it has at most 255 characters and no NUL."""
     if len(words) > MAX_WORDS or "\0" in words:
@@ -83,6 +90,20 @@ def check_capture(request: HoldCapture) -> None:
         raise InvalidRequestError("Credits go to revenue, fees or the app.", param="credits")
     if any(not 0 < credit.amount_nano <= MAX_NANO for credit in request.credits):
         raise InvalidRequestError("A credit is above zero and within 64 bits.", param="credits")
+
+
+def check_charge(request: HoldCharge) -> None:
+    """As check_open and check_capture; the credits fit the hold."""
+    opening = request.open
+    check_open(opening)
+    check_capture(HoldCapture(opening.hold, request.id, opening.amount_nano, request.credits))
+    if request.id == opening.hold:
+        raise InvalidRequestError("The capture has an id of its own.", param="id")
+    if sum(credit.amount_nano for credit in request.credits) != opening.amount_nano:
+        raise InvalidRequestError("The credits do not add up to the amount.", param="credits")
+    shares = [credit.account for credit in request.credits if credit.account.startswith(APP_PAYABLE)]
+    if shares and (shares != [APP_PAYABLE + opening.app] or not opening.app or not opening.paid_only):
+        raise InvalidRequestError("Only the hold's own app, with paid_only, is credited.", param="credits")
 
 
 def check_refund(request: HoldRefund) -> None:

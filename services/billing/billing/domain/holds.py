@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,7 +27,7 @@ from common.contracts.errors import (
     MaxChargeError,
     ServiceError,
 )
-from common.contracts.holds import HoldExtend, HoldOpen, HoldState, HoldVoid
+from common.contracts.holds import HoldCredit, HoldExtend, HoldOpen, HoldState, HoldVoid
 from common.contracts.rpc import RpcError
 from common.kit.ids import uuid7
 from common.kit.money import format_usd
@@ -262,7 +263,9 @@ def fingerprint(*body: object) -> bytes:
     return hashlib.sha256(_ENCODER.encode(body)).digest()
 
 
-def remember(books: Books, id_: str, body: bytes, hold: Hold) -> HoldState:
+def remember(
+    books: Books, id_: str, body: bytes, hold: Hold, shares: Mapping[str, int] | None = None
+) -> HoldState:
     """The answer, which the same id with the same body gets from now on."""
     spender = books.spenders[hold.spender]
     state = HoldState(
@@ -278,6 +281,7 @@ def remember(books: Books, id_: str, body: bytes, hold: Hold) -> HoldState:
         balance_nano=books.customers[hold.account].wallet.balance,
         budget_left_nano=None if spender.budget_nano is None else spender.budget_left(),
         expires_at_ms=_milliseconds(hold.expires_at),
+        shares=tuple(HoldCredit(*share) for share in shares.items()) if shares else (),
     )
     books.remember(id_, body, _DONE + _ENCODER.encode(state))
     return state

@@ -1,6 +1,6 @@
 """What the use-cases need from the outside."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -50,6 +50,15 @@ class Writer(Protocol):
 
     def submit(self, operation: Operation) -> Awaitable[Any]:
         """The operation's committed decision, or its ServiceError."""
+        ...
+
+
+@runtime_checkable
+class PayableReader(Protocol):
+    """What the platform owes to apps."""
+
+    async def read(self, apps: Sequence[str]) -> Mapping[str, int]:
+        """Nano-USD by client id, of those that were ever credited."""
         ...
 
 

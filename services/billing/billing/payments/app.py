@@ -6,6 +6,7 @@ from billing.payments.adapters.postgres.codes import PostgresCodes
 from billing.payments.adapters.postgres.payments import PostgresPayments
 from billing.payments.adapters.postgres.recharge import PostgresRatios
 from billing.payments.adapters.postgres.reversals import PostgresReversals
+from billing.payments.consumers.orders import add_order_methods
 from billing.payments.domain.ports import Cashier
 from billing.payments.domain.recharge import FILE_SOURCE, Ratio, make_ratio
 from billing.payments.routes.codes import CodeController, RedemptionController
@@ -13,6 +14,7 @@ from billing.payments.routes.payments import PaymentController
 from billing.payments.routes.recharge import RechargeController
 from billing.payments.routes.webhooks import StripeWebhookController
 from billing.payments.usecases.codes import Codes
+from billing.payments.usecases.orders import Orders
 from billing.payments.usecases.payments import Payments
 from billing.payments.usecases.recharge import apply_ratios
 from billing.payments.usecases.reversals import Reversals
@@ -31,6 +33,8 @@ async def open_payments(parts: Parts) -> None:
     payments = Payments(store, cashier, parts.writer, parts.clock)
     reversals = Reversals(payments, store, PostgresReversals(database), cashier, parts.writer, parts.clock)
     codes = Codes(PostgresCodes(database), parts.writer, parts.clock, settings.code_pepper)
+    orders = Orders(payments, ratio_store, parts.clock, settings.payment_return_url)
+    add_order_methods(parts.server, orders)
     state.cashier = cashier
     state.payments = payments
     state.reversals = reversals

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 
-from billing.domain.captures import CaptureHold, RefundHold
+from billing.domain.captures import CaptureHold, ChargeHold, RefundHold
 from billing.domain.errors import HoldNotFoundError, MoneyRecalledError
 from billing.domain.hold_checks import (
     check_capture,
+    check_charge,
     check_extend,
     check_open,
     check_refund,
@@ -18,6 +19,7 @@ from billing.domain.statements import Position
 from common.contracts.errors import ServiceError
 from common.contracts.holds import (
     HoldCapture,
+    HoldCharge,
     HoldExtend,
     HoldOpen,
     HoldRefund,
@@ -26,6 +28,7 @@ from common.contracts.holds import (
 )
 
 _LOG = logging.getLogger(__name__)
+Reservation = OpenHold | ExtendHold | ChargeHold
 _SWEEP_LIMIT = 500
 _RECALL_ATTEMPTS = 6
 _RECALL_PAUSE_S = 0.05
@@ -42,6 +45,11 @@ class Holds:
         """Set money aside; relays are given a moment to return what they have idle."""
         check_open(request)
         return await self._reserve(OpenHold(request), OpenHold(request, waits=False))
+
+    async def charge_hold(self, request: HoldCharge) -> HoldState:
+        """Set aside and take in one decision."""
+        check_charge(request)
+        return await self._reserve(ChargeHold(request), ChargeHold(request, waits=False))
 
     async def extend_hold(self, request: HoldExtend) -> HoldState:
         """More money, or more time."""
@@ -66,7 +74,7 @@ class Holds:
         state: HoldState = await self._writer.submit(RefundHold(request))
         return state
 
-    async def _reserve(self, patient: OpenHold | ExtendHold, final: OpenHold | ExtendHold) -> HoldState:
+    async def _reserve(self, patient: Reservation, final: Reservation) -> HoldState:
         state: HoldState
         for _ in range(_RECALL_ATTEMPTS):
             try:

@@ -8,6 +8,7 @@ Whatever ended otherwise still succeeds when Stripe says later that it was paid.
 import hashlib
 from datetime import datetime
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -17,6 +18,7 @@ from billing.domain.topups import PostTopup, Topup
 from billing.payments.domain.errors import UnsupportedEventError
 from billing.payments.domain.recharge import format_amount
 from common.contracts.billing import PaymentCreated, PaymentFailed, PaymentSucceeded
+from common.contracts.errors import InvalidRequestError
 from common.kit.ids import named_id
 from common.kit.money import format_usd
 
@@ -24,6 +26,9 @@ Method = Literal["stripe_checkout", "stripe_invoice"]
 Status = Literal["creating", "open", "processing", "succeeded", "failed", "expired", "voided", "mismatched"]
 Outcome = Literal["paid", "waiting", "processing", "declined", "failed", "expired", "voided"]
 PaymentEvent = PaymentCreated | PaymentFailed
+
+MAX_TEXT = 250
+_MAX_URL = 2000
 
 REASONS: dict[str, str] = {
     "declined": "payment_failed",
@@ -64,6 +69,34 @@ class Payment(msgspec.Struct, frozen=True):
     def same_wish(self, other: "Payment") -> bool:
         """Whether both were asked for with the same words; the ratio may have changed in between."""
         return all(getattr(self, name) == getattr(other, name) for name in _WISH)
+
+
+def check_wish(payment: Payment) -> None:
+    """Raise InvalidRequestError, naming the field, unless Stripe can be asked for it."""
+    words = payment.description
+    if not 0 < len(words) <= MAX_TEXT or not words.isprintable():
+        raise InvalidRequestError(f"A description has 1 to {MAX_TEXT} characters.", param="description")
+    email = payment.email
+    if email and ("@" not in email or len(email) > MAX_TEXT or not email.isprintable()):
+        raise InvalidRequestError("This is no e-mail address.", param="email")
+    if payment.method == "stripe_invoice" and not email:
+        raise InvalidRequestError("An invoice is made out to an e-mail address.", param="email")
+    if payment.method == "stripe_checkout" and not payment.success_url:
+        raise InvalidRequestError("Where shall the payer go afterwards?", param="success_url")
+    for param in ("success_url", "cancel_url"):
+        url: str = getattr(payment, param)
+        if url and not _is_web_address(url):
+            raise InvalidRequestError("This is no address of a web page.", param=param)
+
+
+def _is_web_address(url: str) -> bool:
+    if len(url) > _MAX_URL or not url.isprintable():
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 _WISH = ("account", "method", "amount_minor", "currency", "description", "email", "success_url", "cancel_url")

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Controller, get, post
@@ -11,7 +10,7 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, Quer
 
 from billing.domain.leases import is_uuid
 from billing.domain.ports import Clock
-from billing.payments.domain.payments import Method, Payment
+from billing.payments.domain.payments import MAX_TEXT, Method, Payment, check_wish
 from billing.payments.domain.ports import RatioStore
 from billing.payments.domain.recharge import (
     credit_nano,
@@ -29,8 +28,6 @@ from billing.routes.principals import account_of, is_admin, require_admin
 from common.contracts.errors import InvalidRequestError
 from common.contracts.principals import Principal
 from common.kit.money import MAX_NANO, format_usd
-
-_MAX_TEXT, _MAX_URL = 250, 2000
 
 IdempotencyKey = Annotated[str | None, HeaderParameter(name="Idempotency-Key")]
 
@@ -126,10 +123,6 @@ class PaymentController(Controller):
         currency = parse_currency(data.currency)
         ratio = await find_ratio(ratios, currency)
         amount_minor = parse_amount(data.amount, currency)
-        _check_texts(data)
-        success_url = data.success_url or payment_return_url
-        if data.method == "stripe_checkout" and not success_url:
-            raise InvalidRequestError("Where shall the payer go afterwards?", param="success_url")
         wish = Payment(
             id=operation_id("payment", principal, idempotency_key),
             account=account,
@@ -141,10 +134,11 @@ class PaymentController(Controller):
             credit_nano=credit_nano(amount_minor, ratio),
             description=data.description,
             email=data.email,
-            success_url=success_url,
+            success_url=data.success_url or payment_return_url,
             cancel_url=data.cancel_url,
             created_at=clock(),
         )
+        check_wish(wish)
         return PaymentView(**_fields(await payments.create(wish)))
 
     @get()
@@ -193,8 +187,8 @@ class PaymentController(Controller):
         """Give a payment or a part of it back. The same Idempotency-Key gets the same refund."""
         require_admin(principal)
         found = await payments.read(payment, None)
-        if not 0 < len(data.reason) <= _MAX_TEXT or "\0" in data.reason:
-            raise InvalidRequestError(f"A reason has 1 to {_MAX_TEXT} characters.", param="reason")
+        if not 0 < len(data.reason) <= MAX_TEXT or "\0" in data.reason:
+            raise InvalidRequestError(f"A reason has 1 to {MAX_TEXT} characters.", param="reason")
         amount_minor = found.amount_minor - found.reversed_minor
         if data.amount is not None:
             amount_minor = parse_amount(data.amount, found.currency)
@@ -232,29 +226,6 @@ def cursor_of(text: str | None) -> int:
 def moment(time: datetime) -> str:
     """RFC 3339 in UTC, to the millisecond."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds")
-
-
-def _check_texts(data: PaymentRequest) -> None:
-    if not 0 < len(data.description) <= _MAX_TEXT or not data.description.isprintable():
-        raise InvalidRequestError(f"A description has 1 to {_MAX_TEXT} characters.", param="description")
-    if data.email and ("@" not in data.email or len(data.email) > _MAX_TEXT or not data.email.isprintable()):
-        raise InvalidRequestError("This is no e-mail address.", param="email")
-    if data.method == "stripe_invoice" and not data.email:
-        raise InvalidRequestError("An invoice is made out to an e-mail address.", param="email")
-    for param in ("success_url", "cancel_url"):
-        url: str = getattr(data, param)
-        if url and not _is_web_address(url):
-            raise InvalidRequestError("This is no address of a web page.", param=param)
-
-
-def _is_web_address(url: str) -> bool:
-    if len(url) > _MAX_URL or not url.isprintable():
-        return False
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _fields(payment: Payment) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""NATS in: orders of other services."""
