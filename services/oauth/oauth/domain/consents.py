@@ -21,8 +21,8 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     `kind` names who completes it once decided (`Parts.completions`), `state` is the completer's own. `app` is
     App.id. `asked` is what the app proposes to spend, None without a proposal. `may_skip`: a person who
     allowed all of it before need not see the page. `login_at`: the person must sign in after that moment, in
-    another session than `session_before`; `max_age_s`: or so recently. `form_targets` are the CSP sources
-    that the browser may be sent to once the form is answered.
+    another session than `session_before`; `max_age_s`: or so recently. `returns_to` names the place where the
+    person goes on, for people; `form_targets` are the CSP sources that the browser may be sent to then.
     """
 
     kind: str
@@ -36,6 +36,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     session_before: str = ""
     max_age_s: int | None = None
     login_hint: str = ""
+    returns_to: str = ""
     form_targets: tuple[str, ...] = ()
 
     @property

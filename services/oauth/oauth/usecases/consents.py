@@ -27,10 +27,14 @@ CONSENT_PATH = "/oauth/consent"
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """What the page shows: who asks for what, and what the person allowed that app before."""
+    """What the page shows: who asks for what, and what the person allowed that app before.
+
+    `owner` is the e-mail address of whose app it is, empty for an app of the operator.
+    """
 
     ticket: Ticket
     app: App
+    owner: str
     grant: Grant | None
 
 
@@ -95,7 +99,9 @@ class Consents:
                 return SignIn(session is not None, ticket.login_hint)
             if target := await self._skip(work, ticket, app, session, digest):
                 return target
-            return Shown(ticket, app, await work.grants.find_live(app.id, session.user))
+            owner = None if app.owner is None else await work.people.get(app.owner)
+            email = "" if owner is None else owner.email
+            return Shown(ticket, app, email, await work.grants.find_live(app.id, session.user))
 
     async def allow(self, secret: str, session: SessionFound, terms: Terms) -> str:
         """Grant what is asked, within what was entered; where to send the browser.

@@ -29,6 +29,7 @@ class CommonWords(msgspec.Struct, frozen=True):
     """`{amount}` in a sentence."""
     at_once: str
     until: str
+    comma: str
 
 
 ENGLISH = CommonWords(
@@ -64,6 +65,7 @@ ENGLISH = CommonWords(
     },
     at_once="at most {amount} USD at once",
     until="until {time}",
+    comma=", ",
 )
 CHINESE = CommonWords(
     lang="zh",
@@ -98,6 +100,7 @@ CHINESE = CommonWords(
     },
     at_once="单次最多 {amount} 美元",
     until="截止 {time}",
+    comma="，",
 )
 _WORDS: dict[Language, CommonWords] = {"en": ENGLISH, "zh": CHINESE}
 

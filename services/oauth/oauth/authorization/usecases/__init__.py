@@ -1,0 +1,1 @@
+"""What apps and people do at the authorization endpoint."""
