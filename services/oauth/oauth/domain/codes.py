@@ -7,9 +7,10 @@ import re
 
 import msgspec
 
-from oauth.domain.errors import InvalidGrantError
+from oauth.domain.errors import InvalidGrantError, InvalidRequestError
 from oauth.domain.tokens import Code
 
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _VERIFIER = re.compile(r"[A-Za-z0-9\-._~]{43,128}")
 
 
@@ -28,6 +29,19 @@ class CodeUse(msgspec.Struct, frozen=True):
 def challenge_of(verifier: str) -> str:
     """S256: base64url of its SHA-256, the only method there is."""
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+def read_challenge(challenge: str | None, method: str | None) -> str:
+    """The S256 challenge, which every app sends, with a secret or not (OAuth 2.1 section 4.1.1, RFC 9700
+    section 2.1.1); InvalidRequestError.
+    """
+    if not challenge:
+        raise InvalidRequestError("The parameter code_challenge is missing: PKCE is required.")
+    if method != "S256":
+        raise InvalidRequestError("The code_challenge_method is S256.", param="code_challenge_method")
+    if not _CHALLENGE.fullmatch(challenge):
+        raise InvalidRequestError("The code_challenge is no S256 challenge.", param="code_challenge")
+    return challenge
 
 
 def check_use(code: Code, use: CodeUse) -> None:

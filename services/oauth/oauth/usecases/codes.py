@@ -1,4 +1,4 @@
-"""Use an authorization code, once."""
+"""Make an authorization code, and use it, once."""
 
 from datetime import datetime
 
@@ -6,8 +6,26 @@ from oauth.domain.apps import App
 from oauth.domain.codes import CodeUse, check_use
 from oauth.domain.errors import InvalidGrantError, OAuthError
 from oauth.domain.ports import OAuthTransaction
-from oauth.domain.tokens import Family
+from oauth.domain.tokens import CODE_LIFETIME, CODE_PREFIX, Code, Digester, Family, generate
 from oauth.usecases.families import end_family
+
+
+async def make_code(
+    work: OAuthTransaction,
+    digester: Digester,
+    family: Family,
+    now: datetime,
+    *,
+    redirect_uri: str,
+    challenge: str,
+    dpop_jkt: str = "",
+) -> str:
+    """A new code for the tokens of a consent, in clear, this once."""
+    code = generate(CODE_PREFIX)
+    end = now + CODE_LIFETIME
+    stored = Code(digester.digest(code), family.id, redirect_uri, challenge, end, dpop_jkt)
+    await work.tokens.add_code(stored)
+    return code
 
 
 async def use_code(work: OAuthTransaction, app: App, use: CodeUse, now: datetime) -> Family | OAuthError:

@@ -23,9 +23,9 @@ from oauth.domain.consents import Ticket
 from oauth.domain.details import parse_details
 from oauth.domain.errors import (
     AccessDeniedError,
-    InvalidDetailsError,
     InvalidGrantError,
     InvalidRequestError,
+    InvalidScopeError,
     OAuthError,
     UnknownTicketError,
 )
@@ -62,14 +62,17 @@ class DeviceFlow:
         self._page = issuer + PAGE
 
     async def begin(self, app: App, scope: str, details: str) -> Begun:
-        """A new pair of codes for what the app asks, both texts as it sent them.
+        """A new pair of codes for what the app asks, both texts as it sent them, empty for none.
 
         InvalidScopeError, InvalidDetailsError, each for what the authorization endpoint refuses, too.
         """
         now = self._clock()
-        scopes = allowed_scopes(parse_scope(scope), app.scopes)
-        if details and parse_details(details, now) and SPENDING.isdisjoint(scopes):
-            raise InvalidDetailsError("charge_user goes with a scope that spends.", param="scope")
+        asked = parse_details(details, now) if details else None
+        scopes = allowed_scopes(parse_scope(scope or ("charge" if asked else "")), app.scopes)
+        if asked is not None and SPENDING.isdisjoint(scopes):
+            raise InvalidScopeError(
+                "authorization_details to spend need the scope charge or relay.", param="scope"
+            )
         while True:
             device_code, user_code = generate(DEVICE_PREFIX), generate_user_code()
             device = Device(
