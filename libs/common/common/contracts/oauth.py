@@ -75,7 +75,64 @@ class AppDisabled(msgspec.Struct, frozen=True, tag="oauth.app.disabled.v1", tag_
     app: str
 
 
-OAuthEvent = GrantCreated | GrantUpdated | GrantRevoked | TokensRevoked | AppDisabled
+class ChargeEvent(msgspec.Struct, frozen=True):
+    """What the events of a charge say. Amounts are decimal strings of USD as they are now: `captured` was taken
+    from the person, `refunded` of it went back, `fee` is the platform's share of what did not.
+
+    `user` and `account` are who paid, `app` is the client id, `reference` the app's own.
+    """
+
+    id: str
+    sequence: int
+    user: str
+    account: str
+    charge: str
+    grant: str
+    app: str
+    amount: str
+    captured: str
+    refunded: str
+    fee: str
+    reference: str
+    currency: str = "USD"
+
+
+class ChargeSucceeded(ChargeEvent, frozen=True, tag="oauth.charge.succeeded.v1", tag_field="type"):
+    """An app charged a person's balance."""
+
+
+class ChargeCaptured(ChargeEvent, frozen=True, tag="oauth.charge.captured.v1", tag_field="type"):
+    """What was held for an app was taken, all or a part."""
+
+
+class ChargeCanceled(ChargeEvent, frozen=True, tag="oauth.charge.canceled.v1", tag_field="type"):
+    """What was held for an app went back; nothing was taken."""
+
+
+class ChargeExpired(ChargeEvent, frozen=True, tag="oauth.charge.expired.v1", tag_field="type"):
+    """What was held for an app was not taken in time and went back."""
+
+
+class ChargeRefunded(ChargeEvent, frozen=True, tag="oauth.charge.refunded.v1", tag_field="type"):
+    """An app gave back all or a part: `refund_amount` this time, `refund` is its id."""
+
+    refund: str = ""
+    refund_amount: str = "0"
+    reason: str = ""
+
+
+OAuthEvent = (
+    GrantCreated
+    | GrantUpdated
+    | GrantRevoked
+    | TokensRevoked
+    | AppDisabled
+    | ChargeSucceeded
+    | ChargeCaptured
+    | ChargeCanceled
+    | ChargeExpired
+    | ChargeRefunded
+)
 
 
 class TokenCheck(msgspec.Struct, frozen=True):
