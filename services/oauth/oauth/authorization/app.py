@@ -12,20 +12,16 @@ from oauth.authorization.usecases.authorizations import KIND, Authorizations
 from oauth.authorization.usecases.pushed import PushedRequests
 from oauth.domain.details import CHARGE_USER
 from oauth.parts import Feature, Parts
-from oauth.routes.pages.sessions import SessionCookie
 from oauth.usecases.consents import Consents
 
 
 async def open_authorization(parts: Parts) -> None:
     """Make the parts; say in the metadata what works (RFC 8414, 9126, 9207, 9396)."""
     state, issuer = parts.state, parts.settings.issuer
-    consents = Consents(parts.store, parts.digester, parts.clock, parts.completions)
+    consents: Consents = state.consents
     pushed = PushedRequests(parts.store, parts.digester, parts.clock)
     authorizations = Authorizations(state.clients, pushed, consents, parts.digester, parts.clock, issuer)
     parts.completions[KIND] = authorizations.complete
-    state.browsers = parts.browsers
-    state.session_cookie = SessionCookie(issuer)
-    state.consents = consents
     state.pushed_requests = pushed
     state.authorizations = authorizations
     parts.metadata |= {
@@ -46,6 +42,6 @@ async def open_authorization(parts: Parts) -> None:
 
 AUTHORIZATION = Feature(
     controllers=(AuthorizationController, PushedController, ConsentController),
-    names=("browsers", "session_cookie", "consents", "pushed_requests", "authorizations"),
+    names=("pushed_requests", "authorizations"),
     open=open_authorization,
 )

@@ -8,6 +8,7 @@ from typing import Literal, cast
 import msgspec
 
 from oauth.domain.apps import App
+from oauth.domain.codes import read_challenge
 from oauth.domain.details import parse_details
 from oauth.domain.errors import (
     InvalidRequestError,
@@ -43,7 +44,7 @@ KNOWN = (
 """Every other is ignored (RFC 6749 section 3.1): `resource`, `display`, `ui_locales`, `claims` too."""
 _LONGEST_TEXT = 512
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
-"""32 bytes in base64url: SHA-256 of a verifier (RFC 7636 section 4.2) or of a key (RFC 7638)."""
+"""32 bytes in base64url: SHA-256 of a key (RFC 7638)."""
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
@@ -74,7 +75,7 @@ def read_request(app: App, parameters: Mapping[str, str], now: datetime) -> Auth
     asked = None if details is None else parse_details(details, now)
     return AuthorizationRequest(
         scopes=_scopes(app, parameters, asked),
-        challenge=_challenge(parameters),
+        challenge=read_challenge(parameters.get("code_challenge"), parameters.get("code_challenge_method")),
         asked=asked,
         prompt=_prompt(parameters),
         max_age_s=_max_age_s(parameters),
@@ -112,18 +113,6 @@ def _scopes(app: App, parameters: Mapping[str, str], asked: Spending | None) -> 
         message = "authorization_details to spend need the scope charge or relay."
         raise InvalidScopeError(message, param="scope")
     return scopes
-
-
-def _challenge(parameters: Mapping[str, str]) -> str:
-    """S256 from every app, with a secret or not (OAuth 2.1 section 4.1.1, RFC 9700 section 2.1.1)."""
-    challenge = parameters.get("code_challenge")
-    if challenge is None:
-        raise InvalidRequestError("The parameter code_challenge is missing: PKCE is required.")
-    if parameters.get("code_challenge_method") != "S256":
-        raise InvalidRequestError("The code_challenge_method is S256.", param="code_challenge_method")
-    if not _THUMBPRINT.fullmatch(challenge):
-        raise InvalidRequestError("The code_challenge is no S256 challenge.", param="code_challenge")
-    return challenge
 
 
 def _prompt(parameters: Mapping[str, str]) -> frozenset[Prompt]:

@@ -6,15 +6,16 @@ import msgspec
 
 from common.contracts.errors import ServiceError
 from common.contracts.identity import SessionFound
-from oauth.authorization.domain.redirects import answer, find_redirect, form_targets, is_assured, place_of
 from oauth.authorization.domain.requests import AuthorizationRequest, check_pushed, read_request, state_of
 from oauth.authorization.usecases.pushed import PushedRequests
 from oauth.domain.apps import App
 from oauth.domain.consents import Ticket
 from oauth.domain.errors import AccessDeniedError, InvalidRequestError, OAuthError
 from oauth.domain.ports import Clock, Decision, OAuthTransaction
-from oauth.domain.tokens import CODE_LIFETIME, CODE_PREFIX, Code, Digester, generate
+from oauth.domain.redirects import answer, find_redirect, form_targets, is_assured, place_of
+from oauth.domain.tokens import Digester
 from oauth.usecases.clients import ClientAuthenticator
+from oauth.usecases.codes import make_code
 from oauth.usecases.consents import Consents
 
 KIND = "code"
@@ -84,16 +85,14 @@ class Authorizations:
         reply = msgspec.json.decode(decision.state, type=Reply)
         if decision.family is None:
             return self._refuse(reply.redirect_uri, reply.state, AccessDeniedError("The person said no."))
-        code = generate(CODE_PREFIX)
-        await work.tokens.add_code(
-            Code(
-                digest=self._digester.digest(code),
-                family=decision.family.id,
-                redirect_uri=reply.redirect_uri,
-                challenge=reply.challenge,
-                expires_at=self._clock() + CODE_LIFETIME,
-                dpop_jkt=reply.dpop_jkt,
-            )
+        code = await make_code(
+            work,
+            self._digester,
+            decision.family,
+            self._clock(),
+            redirect_uri=reply.redirect_uri,
+            challenge=reply.challenge,
+            dpop_jkt=reply.dpop_jkt,
         )
         return answer(reply.redirect_uri, self._issuer, reply.state, code=code)
 

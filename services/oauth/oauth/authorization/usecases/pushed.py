@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import msgspec
 
-from oauth.authorization.domain.redirects import find_redirect
 from oauth.authorization.domain.requests import KNOWN, read_request, state_of
 from oauth.domain.apps import App
 from oauth.domain.errors import InvalidRequestError, InvalidRequestUriError
 from oauth.domain.ports import Clock, Store
+from oauth.domain.redirects import find_redirect
 from oauth.domain.tokens import Digester
 
 PUSHED_LIFETIME = timedelta(seconds=60)
