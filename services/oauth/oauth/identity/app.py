@@ -1,10 +1,52 @@
 """The composition root of identity."""
 
+from oauth.adapters.vault import Vault
+from oauth.identity.adapters.postgres.keys import PostgresKeys
+from oauth.identity.adapters.rsa import ALGORITHM, RsaSigner
+from oauth.identity.routes.discovery import DiscoveryController
+from oauth.identity.routes.keys import KeyController, KeySetController
+from oauth.identity.routes.people import UserinfoController
+from oauth.identity.usecases.id_tokens import IdTokenMint
+from oauth.identity.usecases.keys import KEEP_EVERY_S, KeyRing
 from oauth.parts import Feature, Parts
 
 
 async def open_identity(parts: Parts) -> None:
-    """Make the parts."""
+    """Make the first signing key where there is none, and keep them from now on."""
+    issuer = parts.settings.issuer
+    signer = RsaSigner(Vault(parts.settings.secret_key, "signing keys"))
+    ring = KeyRing(PostgresKeys(parts.database), signer, parts.clock)
+    await ring.keep()
+    parts.every(KEEP_EVERY_S, ring.keep)
+    parts.id_tokens = IdTokenMint(ring, parts.digester, parts.clock, issuer)
+    parts.state.key_ring = ring
+    parts.state.digester = parts.digester
+    parts.metadata |= {
+        "jwks_uri": f"{issuer}/.well-known/jwks.json",
+        "userinfo_endpoint": f"{issuer}/oauth/userinfo",
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": [ALGORITHM],
+        "claims_supported": [
+            "iss",
+            "sub",
+            "aud",
+            "azp",
+            "exp",
+            "iat",
+            "auth_time",
+            "nonce",
+            "email",
+            "email_verified",
+        ],
+        "claim_types_supported": ["normal"],
+        "claims_parameter_supported": False,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
+    }
 
 
-IDENTITY = Feature(controllers=(), names=(), open=open_identity)
+IDENTITY = Feature(
+    controllers=(DiscoveryController, KeySetController, KeyController, UserinfoController),
+    names=("key_ring", "digester"),
+    open=open_identity,
+)

@@ -1,0 +1,1 @@
+"""RSA, and the table of keys."""

@@ -1,0 +1,56 @@
+"""RS256 by joserfc, in threads: a key takes 0.1 to 1 s to make, a signature 1 to 2 ms."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+
+from oauth.adapters.vault import Vault, VaultError
+from oauth.identity.domain.keys import SigningKey
+
+ALGORITHM = "RS256"
+_BITS = 2048
+
+
+class RsaSigner:
+    """See the Signer port; private keys that were opened stay in memory."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._opened: dict[str, RSAKey] = {}
+
+    async def make(self, created_at: datetime, active_at: datetime) -> SigningKey:
+        """Named by its thumbprint (RFC 7638)."""
+        key = await asyncio.to_thread(RSAKey.generate_key, _BITS)
+        kid = key.thumbprint()
+        public: dict[str, Any] = dict(key.as_dict(private=False))
+        public |= {"kid": kid, "use": "sig", "alg": ALGORITHM}
+        return SigningKey(
+            kid=kid,
+            public_jwk=msgspec.json.encode(public).decode(),
+            sealed=self._vault.seal(kid, key.as_pem(private=True)),
+            created_at=created_at,
+            active_at=active_at,
+        )
+
+    def can_open(self, key: SigningKey) -> bool:
+        """False under another `secret_key`."""
+        try:
+            self._vault.open(key.kid, key.sealed)
+        except VaultError:
+            return False
+        return True
+
+    async def sign(self, key: SigningKey, claims: Mapping[str, object]) -> str:
+        """VaultError under another `secret_key`."""
+        return await asyncio.to_thread(self._sign, key, dict(claims))
+
+    def _sign(self, key: SigningKey, claims: dict[str, object]) -> str:
+        private = self._opened.get(key.kid)
+        if private is None:
+            private = self._opened[key.kid] = RSAKey.import_key(self._vault.open(key.kid, key.sealed))
+        return jwt.encode({"alg": ALGORITHM, "kid": key.kid}, claims, private, algorithms=[ALGORITHM])

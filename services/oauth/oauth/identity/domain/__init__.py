@@ -1,0 +1,1 @@
+"""Pure rules of signing keys and ID tokens."""

@@ -1,0 +1,1 @@
+"""Keys kept in time, ID tokens made, people told of."""
