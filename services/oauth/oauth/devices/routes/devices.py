@@ -7,6 +7,7 @@ from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 
 from common.contracts.errors import ServiceError
+from common.contracts.identity import SessionFound
 from oauth.devices.domain.devices import (
     LIFETIME,
     TooManyGuessesError,
@@ -90,9 +91,7 @@ class DevicePageController(Controller):
         session = await signed_in(request, browsers, session_cookie)
         if session is None:
             return sign_in_first(path)
-        words = device_words(language_for(request))
-        values = {"words": words, "session": session, "next": path, "given": given, "error": ""}
-        return PAGES.render("device.html", words.language, **values)
+        return _form(request, session, path, given)
 
     @post()
     async def enter(
@@ -113,10 +112,7 @@ class DevicePageController(Controller):
         try:
             ticket = await device_flow.find(session.user, typed)
         except (UnknownUserCodeError, TooManyGuessesError) as error:
-            words = device_words(language_for(request))
-            told = _told(words, error)
-            values = {"words": words, "session": session, "next": PAGE, "given": typed, "error": told}
-            return PAGES.render("device.html", words.language, error.error_status, **values)
+            return _form(request, session, PAGE, typed, error)
         return redirect(await consents.begin(ticket, session))
 
     @get(f"/{ALLOWED}")
@@ -130,6 +126,26 @@ class DevicePageController(Controller):
         """Nothing was granted."""
         words = device_words(language_for(request))
         return PAGES.render("decided.html", words.language, title=words.denied_title, what=words.denied)
+
+
+def _form(
+    request: Request[Any, Any, Any],
+    session: SessionFound,
+    path: str,
+    given: str,
+    error: ServiceError | None = None,
+) -> Response[str]:
+    words = device_words(language_for(request))
+    return PAGES.render(
+        "device.html",
+        words.language,
+        200 if error is None else error.error_status,
+        words=words,
+        session=session,
+        next=path,
+        given=given,
+        error="" if error is None else _told(words, error),
+    )
 
 
 def _told(words: DeviceWords, error: ServiceError) -> str:
