@@ -47,3 +47,8 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     def is_public(self) -> bool:
         """Whether it keeps no secret (RFC 6749 section 2.1)."""
         return self.auth_method == "none"
+
+    @property
+    def is_unregistered(self) -> bool:
+        """Whether nobody registered it: whoever answers at the origin that is its client id is the app."""
+        return self.is_public and self.owner is None and not self.redirect_uris

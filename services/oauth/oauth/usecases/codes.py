@@ -6,7 +6,7 @@ from oauth.domain.apps import App
 from oauth.domain.codes import CodeUse, check_use
 from oauth.domain.errors import InvalidGrantError, OAuthError
 from oauth.domain.ports import OAuthTransaction
-from oauth.domain.tokens import CODE_LIFETIME, CODE_PREFIX, Code, Digester, Family, generate
+from oauth.domain.tokens import CODE_PREFIX, Code, Digester, Family, generate
 from oauth.usecases.families import end_family
 
 
@@ -14,7 +14,7 @@ async def make_code(
     work: OAuthTransaction,
     digester: Digester,
     family: Family,
-    now: datetime,
+    until: datetime,
     *,
     redirect_uri: str,
     challenge: str,
@@ -22,8 +22,7 @@ async def make_code(
 ) -> str:
     """A new code for the tokens of a consent, in clear, this once."""
     code = generate(CODE_PREFIX)
-    end = now + CODE_LIFETIME
-    stored = Code(digester.digest(code), family.id, redirect_uri, challenge, end, dpop_jkt)
+    stored = Code(digester.digest(code), family.id, redirect_uri, challenge, until, dpop_jkt)
     await work.tokens.add_code(stored)
     return code
 

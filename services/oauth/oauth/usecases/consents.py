@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from datetime import datetime
 
 import msgspec
 
@@ -157,27 +158,42 @@ class Consents:
         session: SessionFound,
         spending: Spending | None,
     ) -> str:
-        now = self._clock()
-        await work.people.put(Person(session.user, session.account, session.email))
-        before = await work.grants.find_live(app.id, session.user)
-        grant = agree(before, ticket, session.user, spending, now)
-        if before is None:
-            await work.grants.add(grant)
-            await record_grant(work, GrantCreated, grant, app, session.account)
-        elif grant != before:
-            await work.grants.update(grant)
-            await record_grant(work, GrantUpdated, grant, app, session.account)
-        family = Family(
-            id=uuid7(),
-            grant=grant.id,
-            scopes=ticket.scopes,
-            auth_time=signed_in_at(session),
-            created_at=now,
-            expires_at=now + FAMILY_LIFETIME,
-            nonce=ticket.nonce,
-        )
-        await work.tokens.add_family(family)
+        person = Person(session.user, session.account, session.email)
+        await work.people.put(person)
+        auth_time = signed_in_at(session)
+        grant, family = await agree_to(work, app, ticket, person, spending, auth_time, self._clock())
         return await self._completions[ticket.kind](work, Decision(app, ticket.state, grant, family))
+
+
+async def agree_to(
+    work: OAuthTransaction,
+    app: App,
+    ticket: Ticket,
+    person: Person,
+    spending: Spending | None,
+    auth_time: datetime,
+    now: datetime,
+) -> tuple[Grant, Family]:
+    """Make or change the grant of a person who is stored, tell it, and begin a family of tokens."""
+    before = await work.grants.find_live(app.id, person.user)
+    grant = agree(before, ticket, person.user, spending, now)
+    if before is None:
+        await work.grants.add(grant)
+        await record_grant(work, GrantCreated, grant, app, person.account)
+    elif grant != before:
+        await work.grants.update(grant)
+        await record_grant(work, GrantUpdated, grant, app, person.account)
+    family = Family(
+        id=uuid7(),
+        grant=grant.id,
+        scopes=ticket.scopes,
+        auth_time=auth_time,
+        created_at=now,
+        expires_at=now + FAMILY_LIFETIME,
+        nonce=ticket.nonce,
+    )
+    await work.tokens.add_family(family)
+    return grant, family
 
 
 async def _live_app(work: OAuthTransaction, app: str) -> App:

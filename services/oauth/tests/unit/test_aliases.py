@@ -7,7 +7,7 @@ import pytest
 from common.contracts.errors import ForbiddenError, ServiceError
 from common.testing.clock import START
 from oauth.aliases.domain.envelopes import CALLS, failure, told
-from oauth.aliases.domain.origins import is_origin_app, make_app, read_origin
+from oauth.aliases.domain.origins import make_app, read_origin
 from oauth.aliases.domain.redirects import add_query, fill_template, read_template
 from oauth.domain.errors import InvalidRequestError, InvalidTokenError
 from oauth.domain.scopes import SCOPES
@@ -27,7 +27,7 @@ from oauth.domain.scopes import SCOPES
 def test_the_app_of_a_callback_is_its_origin(callback: str, origin: str) -> None:
     assert read_origin(callback) == origin
     app = make_app(origin, START)
-    assert (app.client_id, is_origin_app(app)) == (origin, True)
+    assert (app.client_id, app.is_unregistered) == (origin, True)
 
 
 @pytest.mark.parametrize(

@@ -56,13 +56,8 @@ def make_app(origin: str, now: datetime) -> App:
         scopes=SCOPES,
         created_at=now,
         updated_at=now,
-        homepage=origin,
+        homepage=origin if origin.startswith("https://") else "",
     )
-
-
-def is_origin_app(app: App) -> bool:
-    """Whether `make_app` made it."""
-    return app.is_public and app.owner is None and not app.redirect_uris and "://" in app.client_id
 
 
 def _refused(why: str) -> InvalidRequestError:

@@ -13,7 +13,7 @@ from oauth.domain.consents import Ticket
 from oauth.domain.errors import AccessDeniedError, InvalidRequestError, OAuthError
 from oauth.domain.ports import Clock, Decision, OAuthTransaction
 from oauth.domain.redirects import answer, find_redirect, form_targets, is_assured, place_of
-from oauth.domain.tokens import Digester
+from oauth.domain.tokens import CODE_LIFETIME, Digester
 from oauth.usecases.clients import ClientAuthenticator
 from oauth.usecases.codes import make_code
 from oauth.usecases.consents import Consents
@@ -89,7 +89,7 @@ class Authorizations:
             work,
             self._digester,
             decision.family,
-            self._clock(),
+            self._clock() + CODE_LIFETIME,
             redirect_uri=reply.redirect_uri,
             challenge=reply.challenge,
             dpop_jkt=reply.dpop_jkt,

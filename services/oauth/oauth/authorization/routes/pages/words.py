@@ -12,6 +12,7 @@ class ConsentWords(msgspec.Struct, frozen=True):
     by_owner: str
     by_operator: str
     by_third_party: str
+    by_nobody: str
     will: str
     spending: str
     spending_note: str
@@ -37,6 +38,7 @@ ENGLISH = ConsentWords(
     by_owner="A third-party app of {owner}",
     by_operator="An app of this service",
     by_third_party="A third-party app",
+    by_nobody="Nobody registered this app or vouches for it: it is whoever answers at {origin}",
     will="It will be able to:",
     spending="How much may it spend?",
     spending_note="You decide. Whatever it does, the app cannot spend more than you enter here.",
@@ -66,6 +68,7 @@ CHINESE = ConsentWords(
     by_owner="第三方应用，所有者：{owner}",
     by_operator="本服务的应用",
     by_third_party="第三方应用",
+    by_nobody="此应用未经登记，无人担保：它就是 {origin} 的运营者",
     will="该应用将能够：",
     spending="它最多可以花费多少？",
     spending_note="由您决定。无论如何，该应用的花费都不会超过您在此处填写的金额。",
