@@ -11,14 +11,15 @@ from typing import Any
 import msgspec
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import Key, RSAKey, import_key
+from joserfc.jwk import Key, import_key
 from joserfc.jws import JWSRegistry, extract_compact
 
 ALGORITHMS = ("ES256", "ES384", "PS256", "RS256", "Ed25519")
 _MAX_LENGTH = 8192
 _MAX_PARAMETER_LENGTH = 700
 """Characters of a key's parameter: 4,096 bits of RSA. More would let a stranger keep us busy."""
-_MIN_RSA_BITS = 2048
+_MIN_MODULUS_LENGTH = 342
+"""Characters of 2,048 bits of RSA."""
 _MAX_EXPONENT_LENGTH = 8
 _PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
 
@@ -90,11 +91,9 @@ def public_key(jwk: object) -> Key:
         raise UnsignedError("The key is too large.")
     if len(str(jwk.get("e", ""))) > _MAX_EXPONENT_LENGTH:
         raise UnsignedError("The key's exponent is too large.")
+    if jwk["kty"] == "RSA" and len(str(jwk.get("n", ""))) < _MIN_MODULUS_LENGTH:
+        raise UnsignedError("The key is too weak.")
     try:
-        key = import_key(dict(jwk))
-        is_weak = isinstance(key, RSAKey) and key.public_key.key_size < _MIN_RSA_BITS
+        return import_key(dict(jwk))
     except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnsignedError("The key is malformed.") from error
-    if is_weak:
-        raise UnsignedError("The key is too weak.")
-    return key

@@ -1,19 +1,26 @@
 """The OAuth service alone on real PostgreSQL and NATS; the gateway's sessions are a table of the test."""
 
 import asyncio
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import httpx
+import msgspec
 import pytest
+from joserfc.jwk import ECKey
+from joserfc.jws import JWSRegistry
 from litestar import Litestar
+from litestar.datastructures import State
 
 from common.contracts.errors import ServiceError
 from common.contracts.identity import SESSION_CHECK, SessionCheck, SessionFound
 from common.contracts.principals import Principal
 from common.kit.bus import Bus
+from common.kit.db import Database
 from common.kit.ids import uuid7
 from common.kit.principal import PrincipalSigner
 from common.kit.rpc import RpcClient, RpcServer
@@ -21,12 +28,33 @@ from common.kit.telemetry import Telemetry
 from common.testing.clock import FakeClock
 from common.testing.plugin import DatabaseFactory
 from common.testing.server_process import free_port
+from oauth.adapters.postgres.store import PostgresStore
 from oauth.app import create_app
+from oauth.domain.apps import App, AuthMethod
+from oauth.domain.codes import challenge_of
+from oauth.domain.grants import Grant, Person, Spending
+from oauth.domain.proofs import token_hash
+from oauth.domain.scopes import SCOPES
+from oauth.domain.tokens import (
+    CLIENT_SECRET_PREFIX,
+    CODE_LIFETIME,
+    CODE_PREFIX,
+    FAMILY_LIFETIME,
+    Code,
+    Digester,
+    Family,
+    generate,
+)
 from oauth.settings import Settings
 
 ISSUER = "http://127.0.0.1:8080"
 KEYS = "k1:a-secret-of-sixteen-bytes"
 COOKIE = "tollway_session"
+PEPPER = "pepper-for-the-tests"
+REDIRECT_URI = "https://cards.example/back"
+VERIFIER = "verifier-of-the-tests-of-at-least-43-characters"
+SPENDING = Spending(5_000_000_000, "month", max_charge_nano=500_000_000)
+"""5 USD a month, 0.50 USD at once."""
 
 
 class People:
@@ -72,6 +100,9 @@ class OAuth:
         self.people = People(self.clock)
         self.stack = stack
         self.http: httpx.AsyncClient
+        self.state: State
+        self.digester = Digester(PEPPER)
+        self._store: PostgresStore | None = None
         self._signer = PrincipalSigner(KEYS)
 
     async def start_replica(self, **settings: Any) -> httpx.AsyncClient:
@@ -83,13 +114,14 @@ class OAuth:
             "nats_url": self.nats_url,
             "principal_keys": KEYS,
             "issuer": ISSUER,
-            "token_pepper": "pepper-for-the-tests",
+            "token_pepper": PEPPER,
             "secret_key": "secret-key-for-the-tests",
             "allow_private": True,
             "log_level": "WARNING",
         }
         app = create_app(Settings(**(values | settings)), self.clock.now)
         await self.stack.enter_async_context(running(app))
+        self.state = app.state
         transport = httpx.ASGITransport(app=cast("Any", app))
         self.http = await self.stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url=ISSUER)
@@ -125,6 +157,158 @@ class OAuth:
             app="cards",
         )
         return {"x-tollway-principal": self._signer.sign(principal).decode()}
+
+    @property
+    def store(self) -> PostgresStore:
+        """The service's storage, for what a test writes straight into it."""
+        if self._store is None:
+            database = Database(self.dsn, 4)
+            self.stack.push_async_callback(database.close)
+            self._store = PostgresStore(database, lambda: None)
+        return self._store
+
+    async def app(self, auth_method: AuthMethod = "client_secret_basic", **fields: Any) -> tuple[App, str]:
+        """A registered app and its secret (which a public app and one with keys have no use for)."""
+        secret, now = generate(CLIENT_SECRET_PREFIX), self.clock.now()
+        values: dict[str, Any] = {
+            "id": uuid7(),
+            "client_id": f"app-{uuid7()}",
+            "name": "Cards",
+            "auth_method": auth_method,
+            "redirect_uris": (REDIRECT_URI,),
+            "scopes": tuple(SCOPES),
+            "created_at": now,
+            "updated_at": now,
+        }
+        if auth_method.startswith("client_secret"):
+            values["secrets"] = (self.digester.digest(secret),)
+        app = App(**(values | fields))
+        async with self.store.transaction() as work:
+            assert await work.apps.add(app)
+        return app, secret
+
+    async def code(
+        self,
+        app: App,
+        *scopes: str,
+        person: Person | None = None,
+        spending: Spending = SPENDING,
+        dpop_jkt: str = "",
+        nonce: str = "",
+    ) -> str:
+        """A code as consent makes it, with VERIFIER's challenge; by default for spending and refreshing."""
+        now, text = self.clock.now(), generate(CODE_PREFIX)
+        wanted = scopes or ("relay", "charge", "offline_access")
+        person = person or Person(uuid7(), uuid7(), "ann@example.com")
+        async with self.store.transaction() as work:
+            await work.people.put(person)
+            grant = await work.grants.find_live(app.id, person.user)
+            if grant is None:
+                grant = Grant(uuid7(), app.id, person.user, wanted, spending, now, now)
+                await work.grants.add(grant)
+            family = Family(uuid7(), grant.id, wanted, now, now, now + FAMILY_LIFETIME, nonce=nonce)
+            await work.tokens.add_family(family)
+            digest, challenge = self.digester.digest(text), challenge_of(VERIFIER)
+            until = now + CODE_LIFETIME
+            await work.tokens.add_code(Code(digest, family.id, REDIRECT_URI, challenge, until, dpop_jkt))
+        return text
+
+    async def ask(
+        self, path: str, app: App, secret: str = "", /, headers: dict[str, str] | None = None, **form: str
+    ) -> httpx.Response:
+        """POST a form as the app, which sends its secret in the form when it has one."""
+        own = {"client_id": app.client_id} | ({"client_secret": secret} if app.secrets else {})
+        return await self.http.post(path, data=own | form, headers=headers)
+
+    async def redeem(
+        self, app: App, secret: str, code: str, /, headers: dict[str, str] | None = None, **form: str
+    ) -> httpx.Response:
+        """The token endpoint's answer to a code that `code` made."""
+        values = {"grant_type": "authorization_code", "code": code, "code_verifier": VERIFIER}
+        return await self.ask("/oauth/token", app, secret, headers=headers, **(values | form))
+
+    async def tokens(self, app: App, secret: str, *scopes: str, **consent: Any) -> dict[str, Any]:
+        """What the token endpoint gives for a code with these scopes; `consent` as `code` takes it."""
+        answer = await self.redeem(app, secret, await self.code(app, *scopes, **consent))
+        assert answer.status_code == 200, answer.text
+        told: dict[str, Any] = answer.json()
+        return told
+
+    def question(self, app: App, *scopes: str, **parameters: str | None) -> dict[str, str]:
+        """An authorization request that is right, with VERIFIER's challenge; None leaves a parameter out."""
+        values: dict[str, str | None] = {
+            "response_type": "code",
+            "client_id": app.client_id,
+            "redirect_uri": REDIRECT_URI,
+            "scope": " ".join(scopes or ("openid",)),
+            "state": "state-1",
+            "code_challenge": challenge_of(VERIFIER),
+            "code_challenge_method": "S256",
+        }
+        return {name: value for name, value in (values | parameters).items() if value is not None}
+
+    async def visit(self, path: str, token: str = "", **options: Any) -> httpx.Response:
+        """GET as the browser of the session with this token; without one nobody is signed in."""
+        cookie = {"cookie": f"{COOKIE}={token}"} if token else {}
+        headers = cookie | options.pop("headers", {})
+        return await self.http.get(path, headers=headers, **options)
+
+    async def decide(
+        self, page: str, token: str, csrf: str, decision: str = "allow", **form: str
+    ) -> httpx.Response:
+        """POST the form of the consent page at this path and query; 5 USD a month unless `form` says more."""
+        values = {"request": parse_qs(urlsplit(page).query)["request"][0], "csrf": csrf, "decision": decision}
+        terms = {"limit": "5", "period": "month", "timezone": "UTC"}
+        headers = {"cookie": f"{COOKIE}={token}"}
+        return await self.http.post("/oauth/consent", data=values | terms | form, headers=headers)
+
+    async def authorize(
+        self,
+        app: App,
+        *scopes: str,
+        browser: tuple[str, SessionFound] | None = None,
+        form: dict[str, str] | None = None,
+        **parameters: str | None,
+    ) -> str:
+        """A code got as people get it: the app asks, the person of `browser` allows it on the page."""
+        token, session = browser or self.people.sign_in()
+        asked = await self.visit("/oauth/authorize", token, params=self.question(app, *scopes, **parameters))
+        assert asked.status_code == 303, asked.text
+        page = asked.headers["location"]
+        if page.startswith("/"):
+            assert (await self.visit(page, token)).status_code == 200
+            asked = await self.decide(page, token, session.csrf, **(form or {}))
+            assert asked.status_code == 303, asked.text
+        told = parse_qs(urlsplit(asked.headers["location"]).query)
+        assert "code" in told, told
+        return told["code"][0]
+
+    def proof(
+        self,
+        key: ECKey,
+        method: str = "POST",
+        path: str = "/oauth/token",
+        token: str = "",
+        header: dict[str, Any] | None = None,
+        **claims: Any,
+    ) -> dict[str, str]:
+        """A DPoP header for a request, made now; at a resource for `token`.
+
+        `claims` and `header` replace its own; what is signed is right for them, whatever they say.
+        """
+        told = {"alg": "ES256", "typ": "dpop+jwt", "jwk": key.as_dict(private=False)} | (header or {})
+        own = {"jti": uuid7(), "htm": method, "htu": ISSUER + path, "iat": int(self.clock.time())}
+        own |= {"ath": token_hash(token)} if token else {}
+        parts = [urlsafe_b64encode(msgspec.json.encode(part)).rstrip(b"=") for part in (told, own | claims)]
+        signature = JWSRegistry.algorithms["ES256"].sign(b".".join(parts), key)
+        return {"dpop": b".".join([*parts, urlsafe_b64encode(signature).rstrip(b"=")]).decode()}
+
+    async def events(self, count: int) -> list[dict[str, Any]]:
+        """The first `count` events of this service, in order."""
+        subscription = await self.bus.jetstream.subscribe("oauth.>", ordered_consumer=True)
+        messages = [await subscription.next_msg(timeout=10) for _ in range(count)]
+        await subscription.unsubscribe()
+        return [msgspec.json.decode(message.data) for message in messages]
 
     async def rows(self, sql: str, *values: Any) -> list[Any]:
         """What the database says."""
