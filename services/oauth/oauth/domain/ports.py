@@ -1,6 +1,6 @@
 """What the use-cases need from outside."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
@@ -28,6 +28,9 @@ class Apps(Protocol):
 
     async def find(self, client_id: str) -> App | None:
         """By client id, whether it is disabled or not."""
+
+    async def get_many(self, apps: Collection[str]) -> dict[str, App]:
+        """By ids, in one query."""
 
     async def lock(self, client_id: str) -> App | None:
         """By client id, locked until the end."""
@@ -130,6 +133,9 @@ class Tokens(Protocol):
 
     async def revoke_family(self, family: str, now: datetime) -> bool:
         """End all its tokens; False when it had ended."""
+
+    async def last_given(self, grants: Collection[str]) -> dict[str, datetime]:
+        """When tokens were last given out on each of these grants, as far as that is still known."""
 
     async def revoke_families(self, grant: str, now: datetime) -> None:
         """End all tokens of a grant."""

@@ -1,15 +1,28 @@
 """The composition root of registry."""
 
+from common.contracts.streams import IDENTITY
 from oauth.parts import Feature, Parts
+from oauth.registry.adapters.nats import GatewayDirectory
+from oauth.registry.consumers.people import follow_users
 from oauth.registry.routes.apps import AppController
+from oauth.registry.routes.grants import GrantController, ReceivedController
 from oauth.registry.usecases.apps import Registrar
+from oauth.registry.usecases.grants import GrantDesk
 
 
 async def open_registry(parts: Parts) -> None:
-    """Make the parts."""
-    parts.state.registrar = Registrar(
-        parts.store, parts.digester, parts.clock, parts.settings.management_tokens
-    )
+    """Make the parts, and follow the gateway's people."""
+    settings, store, clock = parts.settings, parts.store, parts.clock
+    parts.state.registrar = Registrar(store, parts.digester, clock, settings.management_tokens)
+    parts.state.grant_desk = GrantDesk(store, clock)
+    await parts.bus.ensure_streams([IDENTITY])
+    people = follow_users(parts.bus, store, GatewayDirectory(parts.rpc))
+    await people.start()
+    parts.stack.push_async_callback(people.stop)
 
 
-REGISTRY = Feature(controllers=(AppController,), names=("registrar",), open=open_registry)
+REGISTRY = Feature(
+    controllers=(AppController, GrantController, ReceivedController),
+    names=("registrar", "grant_desk"),
+    open=open_registry,
+)

@@ -1,5 +1,6 @@
 """The table of apps."""
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ _ADD = text(
 )
 _GET = text("SELECT * FROM apps WHERE id = CAST(:id AS uuid)")
 _FIND = text("SELECT * FROM apps WHERE client_id = :client_id")
+_GET_MANY = text("SELECT * FROM apps WHERE id = ANY(CAST(:ids AS uuid[]))")
 _LOCK = text("SELECT * FROM apps WHERE client_id = :client_id FOR UPDATE")
 _COUNT = text("SELECT count(*) FROM apps WHERE owner = CAST(:owner AS uuid) AND disabled_at IS NULL")
 _UPDATE = text(
@@ -53,6 +55,11 @@ class PostgresApps:
         """By client id."""
         row = (await self._connection.execute(_FIND, {"client_id": client_id})).one_or_none()
         return None if row is None else app_of(row)
+
+    async def get_many(self, apps: Collection[str]) -> dict[str, App]:
+        """By primary key."""
+        rows = await self._connection.execute(_GET_MANY, {"ids": list(apps)})
+        return {app.id: app for app in map(app_of, rows)}
 
     async def lock(self, client_id: str) -> App | None:
         """By client id; two changes at once come one after the other."""

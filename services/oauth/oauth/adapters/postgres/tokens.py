@@ -1,5 +1,6 @@
 """The tables of families, codes and tokens, and the one query that a token check asks."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,11 @@ _GET_FAMILY = text("SELECT * FROM families WHERE id = CAST(:id AS uuid)")
 _BIND_FAMILY = text("UPDATE families SET jkt = :jkt WHERE id = CAST(:id AS uuid)")
 _REVOKE_FAMILY = text(
     "UPDATE families SET revoked_at = :now WHERE id = CAST(:id AS uuid) AND revoked_at IS NULL"
+)
+_LAST_GIVEN = text(
+    "SELECT f.grant_id, greatest(max(f.created_at), max(r.issued_at)) AS at FROM families f"
+    " LEFT JOIN refresh_tokens r ON r.family = f.id WHERE f.grant_id = ANY(CAST(:grants AS uuid[]))"
+    " GROUP BY f.grant_id"
 )
 _REVOKE_FAMILIES = text(
     "UPDATE families SET revoked_at = :now WHERE grant_id = CAST(:grant AS uuid) AND revoked_at IS NULL"
@@ -102,6 +108,11 @@ class PostgresTokens:
         """False when it had ended."""
         result = await self._connection.execute(_REVOKE_FAMILY, {"id": family, "now": now})
         return result.rowcount == 1
+
+    async def last_given(self, grants: Collection[str]) -> dict[str, datetime]:
+        """Consents and refreshed tokens; served by families_grant and refresh_tokens_family."""
+        rows = await self._connection.execute(_LAST_GIVEN, {"grants": list(grants)})
+        return {str(row.grant_id): row.at for row in rows}
 
     async def revoke_families(self, grant: str, now: datetime) -> None:
         """Served by families_grant."""
