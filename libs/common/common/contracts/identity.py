@@ -76,6 +76,24 @@ class UserFound(msgspec.Struct, frozen=True):
 USER_LOOKUP: Method[UserLookup, UserFound] = Method("rpc.gateway.user.lookup.v1", UserLookup, UserFound)
 
 
+class UserGet(msgspec.Struct, frozen=True):
+    """What is there to know of a user, by id?"""
+
+    user: str
+
+
+class UserState(msgspec.Struct, frozen=True):
+    """A user as they are now; `not_found` is answered as an error instead."""
+
+    user: str
+    account: str
+    email: str
+    enabled: bool
+
+
+USER_GET: Method[UserGet, UserState] = Method("rpc.gateway.user.get.v1", UserGet, UserState)
+
+
 class SessionCheck(msgspec.Struct, frozen=True):
     """Who is signed in with this session `token` (the value of the session cookie)?"""
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from common.contracts.errors import ServiceError
-from common.contracts.identity import USER_LOOKUP, UserLookup
+from common.contracts.identity import USER_GET, USER_LOOKUP, UserGet, UserLookup, UserState
 from common.kit.bus import Bus
 from common.kit.rpc import RpcClient
 
@@ -91,6 +91,23 @@ async def test_other_services_find_a_person_by_address(suite: Any) -> None:
         with pytest.raises(ServiceError) as caught:
             await client.call(USER_LOOKUP, UserLookup("nobody@example.com"))
         assert caught.value.error_code == "not_found"
+    finally:
+        await bus.close()
+
+
+async def test_other_services_learn_of_a_person_by_id_whether_they_are_enabled(suite: Any) -> None:
+    user = await suite.user()
+    bus = await Bus.connect(suite.nats_url, "test")
+    try:
+        client = RpcClient(bus)
+        found = await client.call(USER_GET, UserGet(user["id"]))
+        assert found == UserState(user["id"], user["account"], "ann@example.com", enabled=True)
+        await suite.admin.patch(f"/api/users/{user['id']}", json={"enabled": False})
+        assert not (await client.call(USER_GET, UserGet(user["id"]))).enabled
+        for nobody in (user["account"], "", "ann@example.com"):
+            with pytest.raises(ServiceError) as caught:
+                await client.call(USER_GET, UserGet(nobody))
+            assert caught.value.error_code == "not_found"
     finally:
         await bus.close()
 

@@ -17,7 +17,14 @@ from litestar import Litestar
 from litestar.datastructures import State
 
 from common.contracts.errors import ServiceError
-from common.contracts.identity import SESSION_CHECK, SessionCheck, SessionFound
+from common.contracts.identity import (
+    SESSION_CHECK,
+    USER_GET,
+    SessionCheck,
+    SessionFound,
+    UserGet,
+    UserState,
+)
 from common.contracts.principals import Principal
 from common.kit.bus import Bus
 from common.kit.db import Database
@@ -62,6 +69,7 @@ class People:
 
     def __init__(self, clock: FakeClock) -> None:
         self.sessions: dict[str, SessionFound] = {}
+        self.users: dict[str, UserState] = {}
         self._clock = clock
 
     def sign_in(self, email: str = "ann@example.com", role: str = "user") -> tuple[str, SessionFound]:
@@ -79,6 +87,13 @@ class People:
         )
         self.sessions[token] = found
         return token, found
+
+    async def get(self, request: UserGet) -> UserState:
+        """As the gateway answers; a user is what a test put into `users`."""
+        found = self.users.get(request.user)
+        if found is None:
+            raise ServiceError("No such user.", code="not_found", status=404)
+        return found
 
     async def check(self, request: SessionCheck) -> SessionFound:
         """As the gateway answers."""
@@ -351,6 +366,7 @@ async def bare_oauth(database: DatabaseFactory, nats_url: str) -> AsyncIterator[
         oauth = OAuth(await database("oauth"), nats_url, bus, stack)
         gateway = RpcServer(bus, "gateway", Telemetry("test", "test-0", "", 0.0))
         gateway.add(SESSION_CHECK, oauth.people.check)
+        gateway.add(USER_GET, oauth.people.get)
         await gateway.start()
         stack.push_async_callback(gateway.stop)
         yield oauth
