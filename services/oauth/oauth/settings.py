@@ -20,6 +20,10 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     """Let apps have http://127.0.0.1 and other loopback addresses for webhooks: for development and tests."""
     management_tokens: bool = False
     """Let apps ask for the scope `management_token`, which hands them a key to the person's account."""
+    legacy_apps: str = ""
+    """Client ids, separated by commas, of apps with a secret that may sign people in without PKCE, by the
+    paths of OhMyGPT alone; every other app must send a code_challenge.
+    """
 
     def __post_init__(self) -> None:
         for name in ("token_pepper", "secret_key"):

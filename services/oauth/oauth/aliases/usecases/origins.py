@@ -1,5 +1,7 @@
 """Keys for apps that nobody registered, by the flow of OpenRouter."""
 
+from datetime import datetime
+
 import msgspec
 
 from common.contracts.errors import ForbiddenError
@@ -10,13 +12,14 @@ from oauth.aliases.domain.redirects import add_query
 from oauth.domain.apps import App
 from oauth.domain.codes import CodeUse, read_challenge
 from oauth.domain.consents import Ticket
-from oauth.domain.errors import OAuthError
+from oauth.domain.errors import InvalidRequestError, OAuthError
+from oauth.domain.grants import Person, Spending
 from oauth.domain.ports import Clock, Decision, OAuthTransaction, Store
 from oauth.domain.redirects import form_targets
 from oauth.domain.subjects import pairwise_subject
 from oauth.domain.tokens import CODE_LIFETIME, FAMILY_LIFETIME, Digester, Family
 from oauth.usecases.codes import make_code, use_code
-from oauth.usecases.consents import Consents
+from oauth.usecases.consents import Consents, agree_to
 from oauth.usecases.tokens import TokenIssuer
 
 KIND = "key"
@@ -28,6 +31,14 @@ class KeyMade(msgspec.Struct, frozen=True):
 
     key: str
     user_id: str
+
+
+class Allowed(msgspec.Struct, frozen=True):
+    """A code, in clear this once, and the app it is for."""
+
+    id: str
+    app_id: str
+    created_at: datetime
 
 
 class Callback(msgspec.Struct, frozen=True):
@@ -50,6 +61,11 @@ class KeyFlow:
         self._clock = clock
         self._issuer = TokenIssuer(digester)
 
+    def check(self, callback_url: str, challenge: str | None, method: str | None) -> None:
+        """InvalidRequestError as `begin`, before anybody is asked to sign in."""
+        read_origin(callback_url)
+        read_challenge(challenge, method)
+
     async def begin(
         self, callback_url: str, challenge: str | None, method: str | None, session: SessionFound
     ) -> str:
@@ -57,26 +73,34 @@ class KeyFlow:
 
         The app is made when its origin is seen first.
         """
-        origin = read_origin(callback_url)
         callback = Callback(callback_url, read_challenge(challenge, method))
         async with self._store.transaction() as work:
-            app = await self._find_app(work, origin)
-        ticket = Ticket(
-            kind=KIND,
-            app=app.id,
-            scopes=SCOPES,
-            state=msgspec.json.encode(callback).decode(),
-            returns_to=origin,
-            form_targets=form_targets(callback_url),
-        )
+            _, ticket = await self._ask(work, callback)
         return await self._consents.begin(ticket, session)
+
+    async def allow(
+        self, person: Person, callback_url: str, challenge: str | None, method: str | None, spending: Spending
+    ) -> Allowed:
+        """A code for what a person allows by their own key, without a page; as `begin` refuses.
+
+        What they say of the money is what the grant has from now on.
+        """
+        now = self._clock()
+        if spending.expires_at is not None and spending.expires_at <= now:
+            raise InvalidRequestError("expires_at has passed.", param="expires_at")
+        async with self._store.transaction() as work:
+            callback = Callback(callback_url, read_challenge(challenge, method))
+            app, ticket = await self._ask(work, callback)
+            await work.people.hold(person.user, person.account)
+            _, family = await agree_to(work, app, ticket, person, spending, now, now)
+            return Allowed(await self._make_code(work, family, callback), app.client_id, now)
 
     async def complete(self, work: OAuthTransaction, decision: Decision) -> str:
         """The callback with a code, or with the person's no."""
         callback = msgspec.json.decode(decision.state, type=Callback)
         if decision.family is None:
             return add_query(callback.url, {"error": "access_denied"})
-        code = await self.make_code(work, decision.family, callback)
+        code = await self._make_code(work, decision.family, callback)
         return add_query(callback.url, {"code": code})
 
     async def exchange(self, code: str, verifier: str) -> KeyMade:
@@ -103,15 +127,23 @@ class KeyFlow:
         async with self._store.transaction() as work:
             await self._origins_in(work).forget_unused(self._clock())
 
-    async def make_code(self, work: OAuthTransaction, family: Family, callback: Callback) -> str:
-        """A code for the callback's app."""
+    async def _ask(self, work: OAuthTransaction, callback: Callback) -> tuple[App, Ticket]:
+        origin = read_origin(callback.url)
+        app = await self._find_app(work, origin)
+        ticket = Ticket(
+            kind=KIND,
+            app=app.id,
+            scopes=SCOPES,
+            state=msgspec.json.encode(callback).decode(),
+            returns_to=origin,
+            form_targets=form_targets(callback.url),
+        )
+        return app, ticket
+
+    async def _make_code(self, work: OAuthTransaction, family: Family, callback: Callback) -> str:
+        until = self._clock() + CODE_LIFETIME
         return await make_code(
-            work,
-            self._digester,
-            family,
-            self._clock() + CODE_LIFETIME,
-            redirect_uri=callback.url,
-            challenge=callback.challenge,
+            work, self._digester, family, until, redirect_uri=callback.url, challenge=callback.challenge
         )
 
     async def _find_app(self, work: OAuthTransaction, origin: str) -> App:
