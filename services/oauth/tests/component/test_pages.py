@@ -1,0 +1,249 @@
+"""The pages in headless Chromium: what people see, hear read out, and press."""
+
+import asyncio
+import importlib.util
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+import uvicorn
+
+from common.testing.server_process import free_port
+
+CHROMIUM = Path("/usr/bin/chromium")
+PHONE, DESK = {"width": 360, "height": 780}, {"width": 1200, "height": 900}
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM.exists() or importlib.util.find_spec("playwright") is None,
+    reason="these tests need /usr/bin/chromium and the package playwright",
+)
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def _listening(app: Any, port: int) -> AsyncIterator[str]:
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, lifespan="off", log_config=None)
+    server = _Server(config)
+    task = asyncio.create_task(server.serve())
+    try:
+        while not server.started:
+            assert not task.done(), "the server did not start"
+            await asyncio.sleep(0.005)  # reason: uvicorn tells nobody when it listens
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def _third_party(scope: Any, receive: Any, send: Any) -> None:
+    """An app whose callback leads on to another host of its own, as many do."""
+    port = scope["server"][1]
+    if scope["path"] == "/back":
+        location = f"http://localhost:{port}/welcome?".encode() + scope["query_string"]
+        await send({"type": "http.response.start", "status": 302, "headers": [(b"location", location)]})
+        await send({"type": "http.response.body", "body": b""})
+        return
+    headers = [(b"content-type", b"text/html"), (b"content-security-policy", b"default-src 'none'")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"<!doctype html><title>Welcome</title>"})
+
+
+class Site:
+    """The service behind a socket, an app beside it, and a browser that counts its complaints."""
+
+    def __init__(self, oauth: Any, url: str, elsewhere: str, chromium: Any) -> None:
+        self.oauth = oauth
+        self.url = url
+        self.elsewhere = elsewhere
+        self.complaints: list[str] = []
+        self._chromium = chromium
+
+    async def tab(
+        self, token: str, viewport: dict[str, int], locale: str = "en-GB", scheme: str = "light"
+    ) -> Any:
+        """A page of a fresh browser in which somebody is signed in."""
+        context = await self._chromium.new_context(viewport=viewport, locale=locale, color_scheme=scheme)
+        await context.add_cookies([{"name": "tollway_session", "value": token, "url": self.url}])
+        page = await context.new_page()
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        return page
+
+    async def ask(self, *scopes: str, **fields: Any) -> str:
+        """The address that an app with a callback elsewhere sends its person to."""
+        values = {"redirect_uris": (f"{self.elsewhere}/back",), "name": "Card Table"} | fields
+        app, _ = await self.oauth.app(**values)
+        question = self.oauth.question(app, *scopes, redirect_uri=f"{self.elsewhere}/back")
+        return f"{self.url}/oauth/authorize?{urlencode(question)}"
+
+
+@pytest.fixture
+async def site(bare_oauth: Any) -> AsyncIterator[Site]:
+    from playwright.async_api import async_playwright  # noqa: PLC0415  skipped where it is not installed
+
+    here, there = free_port(), free_port()
+    await bare_oauth.start_replica(issuer=f"http://127.0.0.1:{here}")
+    service = bare_oauth.http._transport.app
+    async with (
+        _listening(service, here) as url,
+        _listening(_third_party, there) as elsewhere,
+        async_playwright() as playwright,
+    ):
+        chromium = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield Site(bare_oauth, url, elsewhere, chromium)
+        await chromium.close()
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Path:
+    """Where screenshots go: a directory of the test, or the one that SCREENSHOTS names, to look at them."""
+    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+async def _fits(page: Any) -> bool:
+    """Whether nothing has to be scrolled sideways."""
+    script = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    fits: bool = await page.evaluate(script)
+    return fits
+
+
+async def test_a_person_reads_lowers_and_allows_and_comes_to_the_app(site: Site, shots: Path) -> None:
+    token, _ = site.oauth.people.sign_in()
+    page = await site.tab(token, DESK)
+    answer = await page.goto(await site.ask("openid", "charge"))
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert f"form-action 'self' {site.elsewhere} https:;" in policy
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["cache-control"] == "no-store"
+    await page.screenshot(path=shots / "consent-desk-en-light.png", full_page=True)
+    await page.get_by_label("Limit in USD").fill("0.75")
+    await page.get_by_label("Period").select_option("day")
+    await page.get_by_role("button", name="Allow").click()
+    await page.wait_for_url("**/welcome?**")
+    told = parse_qs(urlsplit(page.url).query)
+    assert told["code"][0].startswith("toc_")
+    assert told["iss"] == [site.url]
+    [grant] = await site.oauth.rows("SELECT limit_nano, period FROM grants")
+    assert tuple(grant) == (750_000_000, "day")
+    assert site.complaints == []
+
+
+@pytest.mark.parametrize(("locale", "scheme"), [("en-GB", "dark"), ("zh-CN", "light")])
+async def test_it_is_readable_on_a_phone_in_both_languages(
+    site: Site, shots: Path, locale: str, scheme: str
+) -> None:
+    token, _ = site.oauth.people.sign_in("a.person.with.a.long.name@a-long-host-name.example.com")
+    page = await site.tab(token, PHONE, locale, scheme)
+    name = "An app with a rather long name, as there are"
+    await page.goto(await site.ask("openid", "email", "relay", "charge", name=name))
+    await page.screenshot(path=shots / f"consent-phone-{locale}-{scheme}.png", full_page=True)
+    assert await _fits(page)
+    assert await page.get_attribute("html", "lang") == locale[:2]
+    allow, deny = await page.get_by_role("button").all_inner_texts(), page.get_by_role("button")
+    assert await deny.count() == 3
+    assert allow[1:] == (["Allow", "Deny"] if locale == "en-GB" else ["允许", "拒绝"])
+    assert site.complaints == []
+
+
+async def test_every_field_has_a_name_and_a_fault_that_is_read_out(site: Site, shots: Path) -> None:
+    token, _ = site.oauth.people.sign_in()
+    page = await site.tab(token, PHONE)
+    await page.goto(await site.ask("charge"))
+    tree = await page.locator("main").aria_snapshot()
+    for line in (
+        'heading "Card Table asks for access to your account" [level=1]',
+        'button "Not you? Sign out"',
+        'list "It will be able to:"',
+        "listitem: Charge your balance for what it sells",
+        'group "How much may it spend?"',
+        'textbox "Limit in USD": "5"',
+        'combobox "Period"',
+        'textbox "Most at once in USD (optional)"',
+        'combobox "Time zone"',
+        'button "Allow"',
+        'button "Deny"',
+    ):
+        assert line in tree, tree
+    await page.get_by_label("Limit in USD").fill("much")
+    await page.get_by_role("button", name="Allow").click()
+    limit = page.get_by_label("Limit in USD")
+    assert await limit.input_value() == "much"
+    assert await limit.get_attribute("aria-invalid") == "true"
+    fault = await page.locator(f"#{await limit.get_attribute('aria-describedby')}").inner_text()
+    assert fault.startswith("An amount in USD")
+    assert await limit.evaluate("field => field === document.activeElement")
+    assert await page.get_by_role("alert").inner_text() == "Please look at the marked fields."
+    await page.screenshot(path=shots / "consent-phone-fault.png", full_page=True)
+    assert await _fits(page)
+    [complaint] = site.complaints
+    assert "400" in complaint
+
+
+async def test_the_keyboard_is_enough(site: Site, shots: Path) -> None:
+    token, _ = site.oauth.people.sign_in()
+    page = await site.tab(token, DESK, scheme="dark")
+    await page.goto(await site.ask("charge"))
+    seen: list[str] = []
+    while "deny" not in seen:
+        await page.keyboard.press("Tab")
+        name = await page.evaluate("document.activeElement.value || document.activeElement.name")
+        assert len(seen) < 30, seen
+        seen.append(name)
+        if await page.evaluate("document.activeElement.id") == "limit":
+            await page.keyboard.press("Control+A")
+            await page.keyboard.type("2")
+            outline = await page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
+            assert outline == "3px"
+    assert seen.index("allow") == seen.index("deny") - 1
+    await page.screenshot(path=shots / "consent-desk-dark-focus.png", full_page=True)
+    await page.keyboard.press("Shift+Tab")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/welcome?**")
+    [grant] = await site.oauth.rows("SELECT limit_nano FROM grants")
+    assert grant["limit_nano"] == 2_000_000_000
+    assert site.complaints == []
+
+
+@pytest.mark.parametrize(("locale", "scheme"), [("en-GB", "light"), ("zh-CN", "dark")])
+async def test_an_error_page_tells_what_happened_and_leads_nowhere(
+    site: Site, shots: Path, locale: str, scheme: str
+) -> None:
+    page = await site.tab("nobody", PHONE, locale, scheme)
+    answer = await page.goto(
+        f"{site.url}/oauth/authorize?client_id=nobody&redirect_uri=https://evil.example/"
+    )
+    assert answer.status == 401
+    await page.screenshot(path=shots / f"error-phone-{locale}-{scheme}.png", full_page=True)
+    assert "invalid_client" in await page.get_by_role("main").inner_text()
+    assert await page.get_by_role("link").count() == 0
+    assert await page.get_by_role("alert").count() == 1
+    assert await _fits(page)
+
+
+async def test_no_other_page_can_frame_the_consent(site: Site) -> None:
+    token, _ = site.oauth.people.sign_in()
+    page = await site.tab(token, DESK)
+    address = await site.ask("charge")
+    await page.route(
+        "**/trap",
+        lambda route: route.fulfill(
+            content_type="text/html", body=f'<iframe src="{address.replace("&", "&amp;")}"></iframe>'
+        ),
+    )
+    await page.goto(f"{site.elsewhere}/trap")
+    await page.wait_for_function("window.frames.length === 1")
+    [frame] = [frame for frame in page.frames if frame.parent_frame is not None]
+    assert await frame.get_by_role("button").count() == 0
+    assert any("frame" in complaint for complaint in site.complaints)
