@@ -76,8 +76,8 @@ class AppDisabled(msgspec.Struct, frozen=True, tag="oauth.app.disabled.v1", tag_
 
 
 class ChargeEvent(msgspec.Struct, frozen=True):
-    """What the events of a charge say. Amounts are decimal strings of USD as they are now: `captured` was taken
-    from the person, `refunded` of it went back, `fee` is the platform's share of what did not.
+    """What the events of a charge say. Amounts are decimal strings of USD as they are now: `captured` was
+    taken from the person, `refunded` of it went back, `fee` is the platform's share of what did not.
 
     `user` and `account` are who paid, `app` is the client id, `reference` the app's own.
     """

@@ -1,6 +1,8 @@
 """The OAuth service alone on real PostgreSQL and NATS; the gateway's sessions are a table of the test."""
 
 import asyncio
+import os
+import sys
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -334,6 +336,83 @@ class OAuth:
             await connection.close()
 
 
+class Ledger:
+    """A real billing, a process of its own on the test's broker; `rows` asks its database."""
+
+    def __init__(self, dsn: str, http: httpx.AsyncClient) -> None:
+        self.dsn = dsn
+        self.http = http
+
+    async def fund(self, account: str, amount: str = "100") -> None:
+        """Put USD into a wallet, as an administrator does."""
+        answer = await self.http.post("/api/billing/topups", json={"account": account, "amount": amount})
+        assert answer.status_code == 201, answer.text
+
+    async def balance(self, account: str) -> str:
+        """USD that the account can spend."""
+        answer = await self.http.get("/api/billing/wallet", params={"account": account})
+        return str(answer.json()["balance"])
+
+    async def owed(self, name: str) -> int:
+        """Nano-USD of a ledger account."""
+        rows = await self.rows("SELECT credits - debits FROM accounts WHERE name = $1", name)
+        return int(rows[0][0]) if rows else 0
+
+    async def prove(self) -> None:
+        """Every check of the audit holds."""
+        answer = await self.http.post("/api/billing/audit", json={})
+        wrong = [check for check in answer.json()["checks"] if not check["ok"]]
+        assert not wrong, wrong
+
+    async def rows(self, sql: str, *values: Any) -> list[Any]:
+        """What its database says."""
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            return list(await connection.fetch(sql, *values))
+        finally:
+            await connection.close()
+
+
+@asynccontextmanager
+async def billing_process(dsn: str, nats_url: str, headers: dict[str, str]) -> AsyncIterator[Ledger]:
+    """Started, ready, and stopped at the end."""
+    port, ops_port = free_port(), free_port()
+    settings = {
+        "port": port,
+        "ops_port": ops_port,
+        "database_url": dsn,
+        "nats_url": nats_url,
+        "principal_keys": KEYS,
+        "seed_prices": False,
+        "log_level": "WARNING",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "common.kit.serve",
+        "billing",
+        env={**os.environ, **{f"TOLLWAY_{name.upper()}": str(value) for name, value in settings.items()}},
+    )
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
+        try:
+            async with asyncio.timeout(60):
+                while not await _is_ready(f"http://127.0.0.1:{ops_port}/readyz", client):
+                    assert process.returncode is None, "billing ended"
+                    await asyncio.sleep(0.05)  # reason: another process is starting
+            yield Ledger(dsn, client)
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
+
+
+async def _is_ready(url: str, client: httpx.AsyncClient) -> bool:
+    try:
+        return (await client.get(url)).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 @asynccontextmanager
 async def running(app: Litestar) -> AsyncIterator[None]:
     """The app's lifespan in one task: fixtures begin and end in two, which anyio forbids."""
@@ -370,6 +449,14 @@ async def bare_oauth(database: DatabaseFactory, nats_url: str) -> AsyncIterator[
         await gateway.start()
         stack.push_async_callback(gateway.stop)
         yield oauth
+
+
+@pytest.fixture
+async def ledger(bare_oauth: OAuth, database: DatabaseFactory, nats_url: str) -> AsyncIterator[Ledger]:
+    """A real billing beside the OAuth of the same test."""
+    headers = bare_oauth.owner(None, None, "admin")
+    async with billing_process(await database("billing"), nats_url, headers) as ledger:
+        yield ledger
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What charges ask of the outside."""

@@ -1,0 +1,1 @@
+"""Pure rules of charges: what may be asked, its states, its shares."""

@@ -1,0 +1,1 @@
+"""HTTP in: charges and the money of apps."""

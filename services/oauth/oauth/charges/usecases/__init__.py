@@ -1,0 +1,1 @@
+"""What apps do with charges, one function per verb."""
