@@ -136,12 +136,24 @@ class RechargeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OAuthAppSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A third-party app, applied by the oauth service."""
+    """A third-party app of the operator's, applied by the oauth service.
+
+    It has a `client_secret` (16 characters at least), or `jwks`, the JSON of a JSON Web Key Set, or is
+    `public`. `fee` is the platform's share of each charge (`0.05`); absent, it stays what it was.
+    """
 
     name: str
     client_id: str
-    client_secret: str
     redirect_uris: tuple[str, ...]
+    client_secret: str | None = None
+    public: bool = False
+    jwks: str | None = None
+    description: str = ""
+    homepage: str = ""
+    scopes: tuple[str, ...] = ("openid",)
+    fee: str | None = None
+    require_par: bool = False
+    require_dpop: bool = False
 
 
 class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

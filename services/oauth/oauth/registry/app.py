@@ -7,14 +7,17 @@ from oauth.registry.consumers.people import follow_users
 from oauth.registry.routes.apps import AppController
 from oauth.registry.routes.grants import GrantController, ReceivedController
 from oauth.registry.usecases.apps import Registrar
+from oauth.registry.usecases.bootstrap import apply_apps, read_apps
 from oauth.registry.usecases.grants import GrantDesk
 
 
 async def open_registry(parts: Parts) -> None:
-    """Make the parts, and follow the gateway's people."""
+    """Make the parts, apply the bootstrap file, follow the gateway's people."""
     settings, store, clock = parts.settings, parts.store, parts.clock
     parts.state.registrar = Registrar(store, parts.digester, clock, settings.management_tokens)
     parts.state.grant_desk = GrantDesk(store, clock)
+    declared = read_apps(parts.bootstrap.oauth_apps, parts.digester, clock(), settings.management_tokens)
+    await apply_apps(store, declared)
     await parts.bus.ensure_streams([IDENTITY])
     people = follow_users(parts.bus, store, GatewayDirectory(parts.rpc))
     await people.start()
