@@ -95,7 +95,8 @@ async def test_a_proof_counts_once_even_on_two_replicas_at_once(bare_oauth: Any)
     async def use(number: int) -> httpx.Response:
         form = {"grant_type": "authorization_code", "code": codes[number], "client_id": app.client_id}
         form |= {"client_secret": secret, "code_verifier": "verifier-of-the-tests-of-at-least-43-characters"}
-        return await replicas[number % 2].post("/oauth/token", data=form, headers=proof)
+        answer: httpx.Response = await replicas[number % 2].post("/oauth/token", data=form, headers=proof)
+        return answer
 
     answers = await asyncio.gather(*(use(number) for number in range(10)))
     assert sorted(answer.status_code for answer in answers) == [200] + [400] * 9
@@ -106,7 +107,8 @@ async def test_a_code_bound_by_dpop_jkt_is_used_with_that_key_only(oauth: Any) -
     app, secret = await oauth.app()
     key, other = _key(), _key()
     jkt = key.thumbprint()
-    for headers in (oauth.proof(other), {}):
+    wrong: list[dict[str, str]] = [oauth.proof(other), {}]
+    for headers in wrong:
         answer = await oauth.redeem(app, secret, await oauth.code(app, dpop_jkt=jkt), headers)
         assert _error(answer) == "invalid_grant"
     answer = await oauth.redeem(app, secret, await oauth.code(app, dpop_jkt=jkt), oauth.proof(key))

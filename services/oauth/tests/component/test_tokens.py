@@ -154,7 +154,8 @@ async def test_of_50_uses_of_one_code_on_two_replicas_one_succeeds(bare_oauth: A
     async def use(number: int) -> int:
         form = {"grant_type": "authorization_code", "code": code, "client_id": app.client_id}
         form |= {"client_secret": secret, "code_verifier": "verifier-of-the-tests-of-at-least-43-characters"}
-        return (await replicas[number % 2].post("/oauth/token", data=form)).status_code
+        answer: httpx.Response = await replicas[number % 2].post("/oauth/token", data=form)
+        return answer.status_code
 
     statuses = await asyncio.gather(*(use(number) for number in range(50)))
     assert sorted(statuses) == [200] + [400] * 49
@@ -173,7 +174,8 @@ async def test_of_50_uses_of_one_refresh_token_on_two_replicas_one_succeeds_and_
     async def use(number: int) -> httpx.Response:
         form = {"grant_type": "refresh_token", "refresh_token": token}
         form |= {"client_id": app.client_id, "client_secret": secret}
-        return await replicas[number % 2].post("/oauth/token", data=form)
+        answer: httpx.Response = await replicas[number % 2].post("/oauth/token", data=form)
+        return answer
 
     answers = await asyncio.gather(*(use(number) for number in range(50)))
     [fresh] = [answer.json() for answer in answers if answer.status_code == 200]

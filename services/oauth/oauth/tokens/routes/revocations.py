@@ -24,11 +24,11 @@ class RevocationController(Controller):
         request: Request[Any, Any, Any],
         clients: NamedDependency[ClientAuthenticator],
         revocations: NamedDependency[Revocations],
-    ) -> Response[None]:
+    ) -> Response[bytes]:
         """200 whether there was such a token or not (section 2.2)."""
         form = await read_form(request)
         app = await clients.authenticate(form, request.headers)
         if "token" not in form:
             raise InvalidRequestError("The parameter token is missing.", param="token")
         await revocations.revoke(app, form["token"])
-        return Response(None, headers=NO_STORE)
+        return Response(b"", headers=NO_STORE)
