@@ -2,8 +2,9 @@
 
 `pairs`: reserve, then return, by RPC. Closed loop: each of `callers` waits for its answer before it goes
 on. Open loop (`rate` > 0): a pair begins when it is due, however many are under way, and its time counts
-from then. `usage`: records published to JetStream, `rate` a second or as fast as it takes them, each followed
-until its public event; its messages are made before the clock starts.
+from then. Calls of one turn of the loop travel in one message, as those of a relay do. `usage`: records
+published to JetStream, `rate` a second or as fast as it takes them, each followed until its public event; its
+messages are made before the clock starts.
 """
 
 import asyncio
@@ -19,7 +20,15 @@ import msgspec
 import uvloop
 
 from bench.wire import Wire
-from common.contracts.leases import LEASE_CLOSE, LEASE_REQUEST, LeaseClose, LeaseGrant, LeaseRequest
+from common.contracts.leases import (
+    LEASE_CALLS,
+    LEASE_REQUEST,
+    LeaseCalls,
+    LeaseClose,
+    LeaseGrant,
+    LeaseOutcomes,
+    LeaseRequest,
+)
 from common.contracts.streams import USAGE, intake_subject
 from common.contracts.usage import UsageBatch, UsageRecord
 from common.kit.ids import named_id, uuid7
@@ -34,9 +43,11 @@ WINDOW = 32
 _TOKENS = {"input": 100, "output": 50}
 _PICO = {"input": 150_000, "output": 600_000}
 _REQUEST = LEASE_REQUEST.subject.encode()
-_CLOSE = LEASE_CLOSE.subject.encode()
+_CALLS = LEASE_CALLS.subject.encode()
 _ENCODE = msgspec.msgpack.Encoder().encode
 _GRANT = msgspec.msgpack.Decoder(LeaseGrant)
+_OUTCOMES = msgspec.msgpack.Decoder(LeaseOutcomes)
+MOST_TOGETHER = 256
 _TICK_S = 0.002
 _PATIENCE_S = 120
 
@@ -92,12 +103,14 @@ class Pairs:
         self._names = iter([(name, named_id("spender", name)) for name in names])
         self._left = spec.count
         self._inbox = f"_INBOX_{uuid7()}."
-        self._open: dict[bytes, tuple[str, bool]] = {}
-        self._since: dict[bytes, float] = {}
+        self._requests: list[tuple[LeaseRequest, float]] = []
+        self._closes: list[tuple[LeaseClose, float]] = []
+        self._under_way: dict[bytes, tuple[list[tuple[LeaseRequest, float]], list[float]]] = {}
         self._numbers = itertools.count()
         self._closed_loop = spec.rate == 0
+        self._loop = asyncio.get_running_loop()
         self.pieces: list[float] = []
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.done: asyncio.Future[None] = self._loop.create_future()
         wire.subscribe(self._inbox + "*", self._answered)
 
     def begin(self, due: float) -> bool:
@@ -105,34 +118,46 @@ class Pairs:
         item = next(self._names, None)
         if item is None:
             return False
-        lease = uuid7()
-        request = LeaseRequest(lease, 0, "bench", item[0], item[1], needs_nano=(HOLD_NANO,))
-        self._call(_REQUEST, _ENCODE(request), lease, due, closing=False)
+        self._depart()
+        request = LeaseRequest(uuid7(), 0, "bench", item[0], item[1], needs_nano=(HOLD_NANO,))
+        self._requests.append((request, due))
         return True
 
-    def _call(self, subject: bytes, payload: bytes, lease: str, since: float, *, closing: bool) -> None:
-        reply = f"{self._inbox}{next(self._numbers)}".encode()
-        self._open[reply] = (lease, closing)
-        self._since[reply] = since
-        self._wire.publish(subject, payload, reply)
+    def _depart(self) -> None:
+        if not (self._requests or self._closes):
+            self._loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        requests, self._requests = self._requests, []
+        closes, self._closes = self._closes, []
+        for start in range(0, max(len(requests), len(closes)), MOST_TOGETHER):
+            some, others = requests[start : start + MOST_TOGETHER], closes[start : start + MOST_TOGETHER]
+            reply = f"{self._inbox}{next(self._numbers)}".encode()
+            self._under_way[reply] = (some, [since for _, since in others])
+            calls = LeaseCalls(tuple(call for call, _ in some), tuple(call for call, _ in others))
+            self._wire.publish(_CALLS, _ENCODE(calls), reply)
 
     def _answered(self, subject: bytes, headers: bytes, payload: bytes) -> None:
-        lease, closing = self._open.pop(subject)
+        requests, closes = self._under_way.pop(subject)
         now = time.perf_counter()
-        self.pieces.append(now - self._since.pop(subject))
         if headers:
             self._fail(f"refused: {headers!r} {payload!r}")
-        elif not closing:
-            granted = _GRANT.decode(payload).granted_nano
-            if granted != HOLD_NANO:
-                self._fail(f"granted {granted} of a full wallet")
-            self._call(_CLOSE, _ENCODE(LeaseClose(lease, 1, granted)), lease, now, closing=True)
-        else:
+            return
+        outcomes = _OUTCOMES.decode(payload).outcomes
+        self.pieces += [now - since for since in (*(since for _, since in requests), *closes)]
+        for (request, _), outcome in zip(requests, outcomes, strict=False):
+            if outcome.granted is None or outcome.granted.granted_nano != HOLD_NANO:
+                self._fail(f"a full wallet, and: {outcome}")
+            self._depart()
+            self._closes.append((LeaseClose(request.lease, 1, HOLD_NANO), now))
+        for outcome in outcomes[len(requests) :]:
+            if outcome.closed is None:
+                self._fail(f"not closed: {outcome}")
             self._left -= 1
-            if self._left == 0 and not self.done.done():
-                self.done.set_result(None)
-            elif self._closed_loop:
+            if self._closed_loop:
                 self.begin(now)
+        if self._left == 0 and not self.done.done():
+            self.done.set_result(None)
 
     def _fail(self, reason: str) -> None:
         if not self.done.done():

@@ -9,7 +9,7 @@ always gets the same answer, so a lost reply is simply asked again.
 import msgspec
 
 from common.contracts.principals import Budget, SpenderKind
-from common.contracts.rpc import Method
+from common.contracts.rpc import Method, RpcError
 
 
 class LeaseRequest(msgspec.Struct, frozen=True, array_like=True):
@@ -69,7 +69,34 @@ class LeaseClosed(msgspec.Struct, frozen=True, array_like=True):
     remaining_nano: int
 
 
+class LeaseCalls(msgspec.Struct, frozen=True, array_like=True):
+    """Calls that travel in one message, since broker and services pay per message.
+
+    Each is decided as if it had come alone. A replica sends what it asks in one turn of its event loop so.
+    """
+
+    requests: tuple[LeaseRequest, ...] = ()
+    closes: tuple[LeaseClose, ...] = ()
+
+
+class LeaseOutcome(msgspec.Struct, frozen=True, array_like=True):
+    """What one of the calls would have been answered alone: the first or second, or why it was refused."""
+
+    granted: LeaseGrant | None = None
+    closed: LeaseClosed | None = None
+    refused: RpcError | None = None
+
+
+class LeaseOutcomes(msgspec.Struct, frozen=True, array_like=True):
+    """In the order of the calls: requests, then closes."""
+
+    outcomes: tuple[LeaseOutcome, ...]
+
+
 LEASE_REQUEST: Method[LeaseRequest, LeaseGrant] = Method(
     "rpc.billing.lease.request.v1", LeaseRequest, LeaseGrant
 )
 LEASE_CLOSE: Method[LeaseClose, LeaseClosed] = Method("rpc.billing.lease.close.v1", LeaseClose, LeaseClosed)
+LEASE_CALLS: Method[LeaseCalls, LeaseOutcomes] = Method(
+    "rpc.billing.lease.calls.v1", LeaseCalls, LeaseOutcomes
+)

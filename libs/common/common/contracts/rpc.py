@@ -4,6 +4,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from common.contracts.errors import ServiceError
+
 RequestT = TypeVar("RequestT", bound=msgspec.Struct)
 ResponseT = TypeVar("ResponseT", bound=msgspec.Struct)
 
@@ -25,3 +27,18 @@ class RpcError(msgspec.Struct, frozen=True):
     status: int = 500
     param: str | None = None
     retry_after_s: float | None = None
+
+    @classmethod
+    def of(cls, error: ServiceError) -> "RpcError":
+        """What tells `error` to the caller."""
+        return cls(error.error_code, error.message, error.error_status, error.param, error.retry_after_s)
+
+    def as_error(self) -> ServiceError:
+        """The same refusal on the caller's side."""
+        return ServiceError(
+            self.message,
+            param=self.param,
+            retry_after_s=self.retry_after_s,
+            code=self.code,
+            status=self.status,
+        )

@@ -3,9 +3,8 @@
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
 from typing import Any, cast
 
-from common.contracts.errors import BodyTooLargeError, ServiceError
-from common.contracts.routes import Protocol
-from common.kit.errors import Headers, render_error
+from common.contracts.errors import BodyTooLargeError
+from common.kit.errors import Headers
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -57,12 +56,6 @@ async def send_response(send: Send, status: int, headers: Headers, body: bytes) 
     """One complete answer."""
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-async def send_error(send: Send, protocol: Protocol, error: ServiceError, request_id: str) -> None:
-    """One complete error answer in the protocol's shape."""
-    status, headers, body = render_error(protocol, error, request_id)
-    await send_response(send, status, headers, body)
 
 
 class DisconnectWatch:

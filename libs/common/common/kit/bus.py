@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -33,24 +32,24 @@ class Bus:
     @classmethod
     async def connect(cls, url: str, name: str, timeout_s: float = 30) -> "Bus":
         """Connect, waiting up to `timeout_s` for a broker that is still starting; UnavailableError after."""
-        holder: list[Bus] = []
+        client = Client()
+        bus = cls(client)
 
         async def on_error(error: Exception) -> None:
             _LOG.warning("nats: %s", str(error) or type(error).__name__)
 
         async def on_reconnected() -> None:
             _LOG.info("nats: reconnected")
-            for bus in holder:
-                bus.reconnected()
+            bus.reconnected()
 
         try:
             async with asyncio.timeout(timeout_s):
-                client = await nats.connect(
+                await client.connect(
                     url,
                     name=name,
                     inbox_prefix=_inbox_prefix(url),
                     max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.2,
+                    reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it sleeps so long
                     ping_interval=5,
                     max_outstanding_pings=2,
                     error_cb=on_error,
@@ -58,8 +57,6 @@ class Bus:
                 )
         except TimeoutError:
             raise UnavailableError(f"NATS did not answer within {timeout_s:g} s.") from None
-        bus = cls(client)
-        holder.append(bus)
         return bus
 
     def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
@@ -166,9 +163,7 @@ class Bus:
             return
         try:
             async with asyncio.timeout(5):
-                await self.client.flush(
-                    timeout=1
-                )  # a broker that just died leaves a connection that seems up
+                await self.client.flush(timeout=1)  # a broker that just died leaves what seems a connection
                 await self.client.drain()
         except (NatsError, TimeoutError, OSError) as error:
             _LOG.warning("nats: closed without draining: %r", error)

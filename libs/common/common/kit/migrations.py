@@ -33,11 +33,6 @@ async def upgrade(dsn: str, package: str) -> None:
         await engine.dispose()
 
 
-def run(dsn: str, package: str) -> None:
-    """`upgrade` for a command line without a loop."""
-    asyncio.run(upgrade(dsn, package))
-
-
 def run_env() -> None:
     """The whole body of a service's `migrations/env.py`."""
     connection = cast("Connection", context.config.attributes["connection"])
@@ -62,7 +57,7 @@ def main(package: str) -> int:
     if not dsn:
         sys.stderr.write(f"{package}: TOLLWAY_DATABASE_URL is not set\n")
         return 2
-    run(dsn, package)
+    asyncio.run(upgrade(dsn, package))
     return 0
 
 

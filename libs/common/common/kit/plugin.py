@@ -25,6 +25,7 @@ from common.kit.telemetry import Telemetry
 
 _LOG = logging.getLogger(__name__)
 _CHECK_TIMEOUT_S = 2
+_COLLECT_EVERY = 20_000
 _HTTP_CODES = {
     400: "invalid_request",
     403: "forbidden",
@@ -58,16 +59,16 @@ class ServicePlugin(InitPlugin):
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add the probes' listener, the error map and nothing else."""
         app_config.lifespan = [self._ops_lifespan, *(app_config.lifespan or [])]
-        app_config.on_startup.append(self._mark_started)  # runs when every lifespan has been entered
+        # Startup runs when every lifespan has been entered.
+        app_config.on_startup = [*(app_config.on_startup or []), self._mark_started]
         app_config.exception_handlers = {
-            ServiceError: _service_error,
+            ServiceError: _problem,
             ValidationException: _validation_error,
             HTTPException: _http_error,
             Exception: _unexpected_error,
             **(app_config.exception_handlers or {}),
         }
         app_config.logging_config = None
-        app_config.on_startup = [*(app_config.on_startup or []), _keep_what_started]
         return app_config
 
     @asynccontextmanager
@@ -111,6 +112,11 @@ class ServicePlugin(InitPlugin):
 
     def _mark_started(self) -> None:
         self._is_started = True
+        # Modules, routes and prices live as long as the process: the collector need not walk them again. What
+        # a batch or a request allocates goes by counting references.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_COLLECT_EVERY, 20, 20)
 
     async def _started(self) -> None:
         if not self._is_started:
@@ -151,10 +157,6 @@ def _problem(request: Request, error: ServiceError) -> Response[bytes]:  # type:
     return Response(body, status_code=status, headers=named, media_type=media_type)
 
 
-def _service_error(request: Request, error: ServiceError) -> Response[bytes]:  # type: ignore[type-arg]
-    return _problem(request, error)
-
-
 def _validation_error(request: Request, error: ValidationException) -> Response[bytes]:  # type: ignore[type-arg]
     param = None
     message = error.detail
@@ -175,9 +177,3 @@ def _http_error(request: Request, error: HTTPException) -> Response[bytes]:  # t
 def _unexpected_error(request: Request, error: Exception) -> Response[bytes]:  # type: ignore[type-arg]
     _LOG.error("unhandled error on %s", request.url.path, exc_info=error)
     return _problem(request, ServiceError("Internal error."))
-
-
-def _keep_what_started() -> None:
-    # Modules, routes and prices live as long as the process: the collector need not walk them again.
-    gc.collect()
-    gc.freeze()

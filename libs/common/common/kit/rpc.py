@@ -63,7 +63,7 @@ class RpcClient:
         except (NatsError, OSError) as error:
             raise UnavailableError("The message broker is away.") from error
         if reply.headers and ERROR_CODE_HEADER in reply.headers:
-            raise _as_service_error(reply.data)
+            raise _ERROR_DECODER.decode(reply.data).as_error()
         return self._decoder(method).decode(reply.data)
 
     def _decoder(self, method: Method[RequestT, ResponseT]) -> "msgspec.msgpack.Decoder[ResponseT]":
@@ -190,8 +190,7 @@ class RpcServer:
             error = ServiceError("Internal error.")
         code = error.error_code
         RPC.labels(subject, code).inc()
-        body = RpcError(code, error.message, error.error_status, error.param, error.retry_after_s)
-        data = _ENCODER.encode(body)
+        data = _ENCODER.encode(RpcError.of(error))
         head = f"NATS/1.0\r\n{ERROR_HEADER}: {code}\r\n{ERROR_CODE_HEADER}: {code}\r\n\r\n".encode()
         reply = request._msg.reply.encode()  # noqa: SLF001
         sizes = len(head), len(head) + len(data)
@@ -207,14 +206,3 @@ class RpcServer:
         frames, self._frames = self._frames, []
         await self._bus.client._send_command(b"".join(frames))  # noqa: SLF001
         await self._bus.client._flush_pending()  # noqa: SLF001
-
-
-def _as_service_error(data: bytes) -> ServiceError:
-    body = _ERROR_DECODER.decode(data)
-    return ServiceError(
-        body.message,
-        param=body.param,
-        retry_after_s=body.retry_after_s,
-        code=body.code,
-        status=body.status,
-    )

@@ -5,7 +5,7 @@ never breaks at Tollway. With one, spans are made by hand at the places that mat
 the automatic ASGI instrumentation makes a span of every SSE chunk.
 """
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -54,14 +54,6 @@ class Telemetry:
 def inject(headers: MutableMapping[str, str]) -> None:
     """Add `traceparent` of the current span, if there is one."""
     _PROPAGATOR.inject(headers)
-
-
-def traceparent_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The `traceparent` of raw ASGI headers."""
-    for name, value in headers:
-        if name == b"traceparent":
-            return value.decode("latin-1")
-    return None
 
 
 def _exporting_provider(service: str, replica: str, endpoint: str, ratio: float) -> "TracerProvider":

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.contracts.errors import BodyTooLargeError, NotFoundError
-from common.kit.asgi import ClientGoneError, Message, header, read_body, send_error
+from common.contracts.errors import BodyTooLargeError
+from common.kit.asgi import ClientGoneError, Message, header, read_body
 
 LIMIT = 1000
 
@@ -68,16 +68,3 @@ def test_the_first_value_of_a_header_is_taken() -> None:
     headers = [(b"a", b"1"), (b"b", b"2"), (b"b", b"3")]
     assert header(headers, b"b") == b"2"
     assert header(headers, b"c") is None
-
-
-async def test_an_error_is_one_complete_answer() -> None:
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    await send_error(send, "openai", NotFoundError("No."), "request-1")
-    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
-    assert sent[0]["status"] == 404
-    assert b"not_found" in sent[1]["body"]
-    assert not sent[1].get("more_body")

@@ -2,9 +2,12 @@
 
 import time
 import uuid
+from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
+from common.kit import ids
 from common.kit.ids import is_request_id, named_id, uuid7
 
 
@@ -23,17 +26,29 @@ def test_ids_are_written_as_the_standard_library_writes_them() -> None:
         assert str(uuid.UUID(text)) == text
 
 
-def test_ids_sort_by_their_millisecond() -> None:
+def test_ids_of_one_process_rise_strictly() -> None:
     texts = [uuid7() for _ in range(20_000)]
-    assert len(set(texts)) == len(texts)
-    stamps = [text[:13] for text in texts]
-    assert stamps == sorted(stamps)
+    assert all(earlier < later for earlier, later in pairwise(texts))
+
+
+def test_ids_rise_when_the_clock_steps_back_and_go_on_with_it_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ns = time.time_ns() + 5_000_000_000
+    clock = iter([now_ns, now_ns - 60_000_000_000, now_ns - 1_000_000, now_ns + 1_000_000])
+    monkeypatch.setattr(ids, "_last", [0])
+    monkeypatch.setattr(ids, "time", SimpleNamespace(time_ns=lambda: next(clock)))
+    texts = [uuid7() for _ in range(4)]
+    assert texts == sorted(set(texts))
+    stamps = [uuid.UUID(text).int >> 80 for text in texts]
+    assert stamps[0] == stamps[1] == stamps[2] == now_ns // 1_000_000
+    assert stamps[3] == now_ns // 1_000_000 + 1
 
 
 def test_every_random_bit_takes_both_values() -> None:
     ones = zeros = 0
-    for _ in range(400):
+    stamps: set[int] = set()
+    while len(stamps) < 40:  # the bits are drawn once a millisecond
         value = uuid.UUID(uuid7()).int
+        stamps.add(value >> 80)
         ones |= value
         zeros |= ~value
     random_bits = (0xFFF << 64) | ((1 << 62) - 1)

@@ -1,8 +1,10 @@
 """Grant, close and expire leases."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from billing.domain.leases import (
     CloseLease,
@@ -13,14 +15,24 @@ from billing.domain.leases import (
 )
 from billing.domain.ports import Clock, LeaseKeeper, UsageBacklog, Writer
 from common.contracts.errors import ServiceError
-from common.contracts.leases import LeaseClose, LeaseClosed, LeaseGrant, LeaseRequest
+from common.contracts.leases import (
+    LeaseCalls,
+    LeaseClose,
+    LeaseClosed,
+    LeaseGrant,
+    LeaseOutcome,
+    LeaseOutcomes,
+    LeaseRequest,
+)
+from common.contracts.rpc import RpcError
 
 _LOG = logging.getLogger(__name__)
 _SWEEP_LIMIT = 500
+CallT = TypeVar("CallT")
 
 
 class Leases:
-    """The two lease calls, for the RPC server."""
+    """The lease calls, for the RPC server."""
 
     def __init__(self, writer: Writer, ttl_s: float) -> None:
         self._writer = writer
@@ -35,6 +47,35 @@ class Leases:
         """Take back what is not spent; LeaseExpiredError, StaleSequenceError, InvalidRequestError."""
         check_lease_close(request)
         return self._writer.submit(CloseLease(request, self._ttl_s))
+
+    async def decide_calls(self, calls: LeaseCalls) -> LeaseOutcomes:
+        """Each as if it had come alone, its refusal included; they wait for the same commit."""
+        begun = [_begun(self.request_lease, request) for request in calls.requests]
+        begun += [_begun(self.close_lease, close) for close in calls.closes]
+        waiting = [item for item in begun if not isinstance(item, ServiceError)]
+        decided = iter(await asyncio.gather(*waiting, return_exceptions=True))
+        return LeaseOutcomes(
+            tuple(_outcome(item if isinstance(item, ServiceError) else next(decided)) for item in begun)
+        )
+
+
+def _begun(call: Callable[[CallT], Awaitable[Any]], request: CallT) -> Awaitable[Any] | ServiceError:
+    try:
+        return call(request)
+    except ServiceError as error:
+        return error
+
+
+def _outcome(decided: object) -> LeaseOutcome:
+    if isinstance(decided, LeaseGrant):
+        return LeaseOutcome(granted=decided)
+    if isinstance(decided, LeaseClosed):
+        return LeaseOutcome(closed=decided)
+    if isinstance(decided, ServiceError):
+        return LeaseOutcome(refused=RpcError.of(decided))
+    if isinstance(decided, BaseException):
+        raise decided
+    raise TypeError(decided)
 
 
 class LeaseSweeper:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from common.contracts.errors import ServiceError
+from common.contracts.leases import LEASE_CALLS, LeaseCalls, LeaseClose, LeaseRequest
 from common.contracts.principals import Budget
 from common.kit.ids import uuid7
 
@@ -150,3 +151,25 @@ async def test_ids_that_are_no_uuids_are_refused_by_name(billing: Any) -> None:
     with pytest.raises(ServiceError) as wrong:
         await billing.request(account="me")
     assert (wrong.value.error_status, wrong.value.param) == (400, "account")
+
+
+async def test_calls_that_travel_together_are_decided_as_if_each_had_come_alone(billing: Any) -> None:
+    account, spender, open_lease = await billing.funded("10"), uuid7(), uuid7()
+    await billing.request(lease=open_lease, account=account, spender=spender, needs_nano=(4 * USD,))
+    requests = [
+        LeaseRequest(uuid7(), 0, "relay-1", account, spender, needs_nano=(need,))
+        for need in (5 * USD, 2 * USD, -1, USD)
+    ]
+    closes = (LeaseClose(uuid7(), 1, 0), LeaseClose("me", 1, 0), LeaseClose(open_lease, 1, 4 * USD))
+    calls = LeaseCalls((*requests, requests[0]), closes)
+    together = (await billing.rpc.call(LEASE_CALLS, calls)).outcomes
+    granted = [outcome.granted and outcome.granted.granted_nano for outcome in together[:5]]
+    assert granted == [5 * USD, 0, None, USD, 5 * USD]  # the last is the first one's repetition
+    refusals = [outcome.refused and (outcome.refused.code, outcome.refused.param) for outcome in together]
+    assert refusals[2] == ("invalid_request", "needs_nano")
+    assert refusals[5:7] == [("lease_expired", None), ("invalid_request", "lease")]
+    assert together[7].closed is not None
+    assert together[7].closed.returned_nano == 4 * USD
+    assert await billing.balance(account) == (4 * USD, 6 * USD)
+    assert (await billing.rpc.call(LEASE_CALLS, calls)).outcomes == together
+    assert (await billing.audit())["ok"]

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 from nats.errors import Error as NatsError
@@ -10,38 +11,107 @@ from nats.js.kv import KeyValue
 
 from common.contracts.errors import UnavailableError
 from common.contracts.leases import (
+    LEASE_CALLS,
     LEASE_CLOSE,
     LEASE_REQUEST,
+    LeaseCalls,
     LeaseClose,
     LeaseClosed,
     LeaseGrant,
+    LeaseOutcome,
     LeaseRequest,
 )
 from common.contracts.prices import PRICES_BUCKET, PRICES_KEY, PriceBook
+from common.contracts.rpc import RpcError
 from common.contracts.streams import CHANNELS_CHANGED, intake_subject
 from common.kit.bus import Bus
 from common.kit.rpc import RpcClient
 
 _LOG = logging.getLogger(__name__)
+_MAX_TOGETHER = 256
+_FEW_NEEDS = 64
 _PRICES_RETRY_S = 0.5
 _PRICES_REREAD_S = 10
 _STORE_TIMEOUT_S = 1.0
 """An acknowledgement that is not here by then was lost with its connection; the broker knows the id again."""
 
+AnswerT = TypeVar("AnswerT", LeaseGrant, LeaseClosed)
+
 
 class NatsBilling:
-    """Billing's lease calls."""
+    """Billing's lease calls. Those of one turn of the event loop travel in one message."""
 
     def __init__(self, rpc: RpcClient) -> None:
         self._rpc = rpc
+        self._requests: list[tuple[LeaseRequest, asyncio.Future[LeaseGrant]]] = []
+        self._closes: list[tuple[LeaseClose, asyncio.Future[LeaseClosed]]] = []
+        self._sending: set[asyncio.Task[None]] = set()
 
     async def request_lease(self, request: LeaseRequest) -> LeaseGrant:
         """See `Billing`."""
-        return await self._rpc.call(LEASE_REQUEST, request)
+        if len(request.needs_nano) > _FEW_NEEDS:  # as large as many others together
+            return await self._rpc.call(LEASE_REQUEST, request)
+        answer: asyncio.Future[LeaseGrant] = asyncio.get_running_loop().create_future()
+        self._depart()
+        self._requests.append((request, answer))
+        return await answer
 
     async def close_lease(self, request: LeaseClose) -> LeaseClosed:
         """See `Billing`."""
-        return await self._rpc.call(LEASE_CLOSE, request)
+        answer: asyncio.Future[LeaseClosed] = asyncio.get_running_loop().create_future()
+        self._depart()
+        self._closes.append((request, answer))
+        return await answer
+
+    def _depart(self) -> None:
+        """Have what waits sent after all that call in this turn; called before the first is in its list."""
+        if len(self._requests) + len(self._closes) in {0, _MAX_TOGETHER}:
+            self._requests, self._closes = [], []
+            task = asyncio.create_task(self._send(self._requests, self._closes))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send(
+        self,
+        requests: list[tuple[LeaseRequest, asyncio.Future[LeaseGrant]]],
+        closes: list[tuple[LeaseClose, asyncio.Future[LeaseClosed]]],
+    ) -> None:
+        if requests is self._requests:
+            self._requests, self._closes = [], []
+        try:
+            for place, outcome in enumerate(await self._ask(requests, closes)):
+                if place < len(requests):
+                    _settle(requests[place][1], outcome.granted, outcome)
+                else:
+                    _settle(closes[place - len(requests)][1], outcome.closed, outcome)
+        except Exception as error:  # noqa: BLE001  whatever failed, those who wait are told
+            for _, granted in requests:
+                if not granted.done():
+                    granted.set_exception(error)
+            for _, closed in closes:
+                if not closed.done():
+                    closed.set_exception(error)
+
+    async def _ask(
+        self,
+        requests: list[tuple[LeaseRequest, asyncio.Future[LeaseGrant]]],
+        closes: list[tuple[LeaseClose, asyncio.Future[LeaseClosed]]],
+    ) -> Sequence[LeaseOutcome]:
+        if not closes and len(requests) == 1:
+            return [LeaseOutcome(granted=await self._rpc.call(LEASE_REQUEST, requests[0][0]))]
+        if not requests and len(closes) == 1:
+            return [LeaseOutcome(closed=await self._rpc.call(LEASE_CLOSE, closes[0][0]))]
+        calls = LeaseCalls(tuple(call for call, _ in requests), tuple(call for call, _ in closes))
+        return (await self._rpc.call(LEASE_CALLS, calls)).outcomes
+
+
+def _settle(answer: asyncio.Future[AnswerT], given: AnswerT | None, outcome: LeaseOutcome) -> None:
+    if answer.done():  # nobody waits any more
+        return
+    if given is not None:
+        answer.set_result(given)
+    else:
+        answer.set_exception((outcome.refused or RpcError("internal_error", "No answer.")).as_error())
 
 
 class NatsUsageSink:

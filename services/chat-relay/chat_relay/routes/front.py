@@ -26,7 +26,7 @@ from common.kit.ids import uuid7
 from common.kit.logs import request_id_var
 from common.kit.metrics import RequestMetrics
 from common.kit.principal import PRINCIPAL_HEADER, PrincipalSigner
-from common.kit.telemetry import Telemetry, traceparent_of
+from common.kit.telemetry import Telemetry
 
 _LOG = logging.getLogger(__name__)
 _OPERATIONS: dict[str, Operation] = {
@@ -79,7 +79,9 @@ class Front:
         label = path if operation else "models"
         try:
             if self._telemetry.enabled:
-                with self._telemetry.span(label, SpanKind.SERVER, traceparent_of(scope["headers"])):
+                inbound = header(scope["headers"], b"traceparent")
+                parent = None if inbound is None else inbound.decode("latin-1")
+                with self._telemetry.span(label, SpanKind.SERVER, parent):
                     await self._answer(scope, receive, client, operation)
             else:
                 await self._answer(scope, receive, client, operation)

@@ -17,15 +17,20 @@ from chat_relay.settings import Settings
 from common.contracts.billing import LeaseRecalled
 from common.contracts.errors import ServiceError
 from common.contracts.leases import (
+    LEASE_CALLS,
     LEASE_CLOSE,
     LEASE_REQUEST,
+    LeaseCalls,
     LeaseClose,
     LeaseClosed,
     LeaseGrant,
+    LeaseOutcome,
+    LeaseOutcomes,
     LeaseRequest,
 )
 from common.contracts.prices import PRICES_BUCKET, PRICES_KEY, Price, PriceBook
 from common.contracts.principals import Limits, Principal
+from common.contracts.rpc import RpcError
 from common.contracts.usage import UsageBatch, UsageRecord
 from common.kit.bus import Bus
 from common.kit.ids import uuid7
@@ -70,6 +75,22 @@ class FakeBilling:
             self.swallow -= 1
             await asyncio.sleep(10)  # reason: the reply is lost: the caller's deadline passes first
         return known
+
+    async def calls(self, calls: LeaseCalls) -> LeaseOutcomes:
+        async def granted(request: LeaseRequest) -> LeaseOutcome:
+            try:
+                return LeaseOutcome(granted=await self.request(request))
+            except ServiceError as error:
+                return LeaseOutcome(refused=RpcError.of(error))
+
+        async def closed(close: LeaseClose) -> LeaseOutcome:
+            try:
+                return LeaseOutcome(closed=await self.close(close))
+            except ServiceError as error:
+                return LeaseOutcome(refused=RpcError.of(error))
+
+        work = [*map(granted, calls.requests), *map(closed, calls.closes)]
+        return LeaseOutcomes(tuple(await asyncio.gather(*work)))
 
     def _grant(self, request: LeaseRequest) -> LeaseGrant:
         wallet = self.wallets.get(request.account, self.default_nano)
@@ -286,6 +307,7 @@ async def start_relay(
         rpc = RpcServer(bus, "billing", Telemetry("test", "r", "", 0))
         rpc.add(LEASE_REQUEST, billing.request)
         rpc.add(LEASE_CLOSE, billing.close)
+        rpc.add(LEASE_CALLS, billing.calls)
         await rpc.start()
         await bus.subscribe("intake.usage.>", billing.on_usage)
         await bus.jetstream.create_key_value(KeyValueConfig(bucket=PRICES_BUCKET))
