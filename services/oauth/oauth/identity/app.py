@@ -1,6 +1,9 @@
 """The composition root of identity."""
 
+from collections.abc import Mapping
+
 from oauth.adapters.vault import Vault
+from oauth.domain.tokens import LiveToken
 from oauth.identity.adapters.postgres.keys import PostgresKeys
 from oauth.identity.adapters.rsa import ALGORITHM, RsaSigner
 from oauth.identity.routes.discovery import DiscoveryController
@@ -8,6 +11,7 @@ from oauth.identity.routes.keys import KeyController, KeySetController
 from oauth.identity.routes.people import UserinfoController
 from oauth.identity.usecases.id_tokens import IdTokenMint
 from oauth.identity.usecases.keys import KEEP_EVERY_S, KeyRing
+from oauth.identity.usecases.people import describe_person
 from oauth.parts import Feature, Parts
 
 
@@ -19,6 +23,11 @@ async def open_identity(parts: Parts) -> None:
     await ring.keep()
     parts.every(KEEP_EVERY_S, ring.keep)
     parts.id_tokens = IdTokenMint(ring, parts.digester, parts.clock, issuer)
+
+    async def tell(token: LiveToken, _: Mapping[str, object], __: str) -> Mapping[str, object]:
+        return describe_person(parts.digester, token)
+
+    parts.resources["userinfo"] = tell
     parts.state.key_ring = ring
     parts.state.digester = parts.digester
     parts.metadata |= {

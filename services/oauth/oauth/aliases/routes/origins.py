@@ -8,7 +8,6 @@ import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
-from litestar.params import JSONBody
 from litestar.types import ExceptionHandlersMap
 
 from common.contracts.errors import ServiceError
@@ -60,12 +59,12 @@ _HANDLERS: ExceptionHandlersMap = {
 
 
 class CodeRequest(msgspec.Struct, frozen=True):
-    """Body of POST keys/code; `limit` is USD, which a JSON number may say; other fields are not used."""
+    """Body of POST keys/code; `limit` is USD; other fields are not used."""
 
     callback_url: str
     code_challenge: str | None = None
     code_challenge_method: str | None = None
-    limit: msgspec.Raw = msgspec.Raw(b"null")
+    limit: str | None = None
     usage_limit_type: Literal["daily", "weekly", "monthly"] | None = None
     expires_at: datetime | None = None
 
@@ -132,11 +131,15 @@ class AllowController(ManagementController):
     @post(status_code=200)
     async def allow(
         self,
+        request: Request[Any, Any, Any],
         principal: NamedDependency[Principal],
         key_flow: NamedDependency[KeyFlow],
-        data: JSONBody[CodeRequest],
     ) -> Response[CodeAnswer]:
         """A code for the app, within the limit; without one what the consent page would propose."""
+        try:
+            data = msgspec.convert(await read_body(request), CodeRequest, strict=False)
+        except msgspec.ValidationError as error:
+            raise InvalidRequestError(f"The body is wrong: {error}") from error
         person = Person(principal.user, principal.account)
         allowed = await key_flow.allow(
             person, data.callback_url, data.code_challenge, data.code_challenge_method, _spending(data)
@@ -145,13 +148,12 @@ class AllowController(ManagementController):
 
 
 def _spending(asked: CodeRequest) -> Spending:
-    text = bytes(asked.limit).decode().strip('"')
     if asked.expires_at is not None and asked.expires_at.tzinfo is None:
         raise InvalidRequestError("expires_at needs an offset.", param="expires_at")
-    if text == "null":
+    if asked.limit is None:
         return msgspec.structs.replace(DEFAULT, expires_at=asked.expires_at)
     try:
-        limit_nano = parse_amount(text)
+        limit_nano = parse_amount(asked.limit)
     except ValueError:
         raise InvalidRequestError("limit is USD from 0.01 to 1000000.", param="limit") from None
     return Spending(limit_nano, _PERIODS[asked.usage_limit_type], expires_at=asked.expires_at)
