@@ -29,6 +29,7 @@ OPERATOR = "operator"
 SECRETS = (
     "admin_key",
     "code_pepper",
+    "demo_app_secret",
     "demo_key",
     "demo_password",
     "key_pepper",
@@ -89,8 +90,9 @@ class Suite:
         self._secrets.ensure(*SECRETS)
         self.simulators_url = f"http://{LOCALHOST}:{free_port()}" if simulators else ""
         self.demo_key = f"sk-demo-{self._secrets.get('demo_key')}"
-        password = self._secrets.get("demo_password")
-        self.environ = {**environ, **demo.variables(self.demo_key, password, self.simulators_url, environ)}
+        password, app_secret = self._secrets.get("demo_password"), self._secrets.get("demo_app_secret")
+        told = demo.variables(self.demo_key, password, app_secret, self.simulators_url, environ)
+        self.environ = {**environ, **told}
         self.bootstrap = config or demo.write(data_dir.path / "demo.toml", self.environ)
         self.services = (
             Service("billing", stops_after=("gateway", "chat-relay", "media-tasks", "oauth")),
@@ -175,6 +177,7 @@ class Suite:
         """What a service is told; the addresses of database and broker are known once these have started."""
         secret = self._secrets.get
         urls = {other.name: f"http://{LOCALHOST}:{other.port}" for other in self.services}
+        issuer = self.environ.get("TOLLWAY_ISSUER", self.gateway_url)
         own = {
             "gateway": {
                 "TOLLWAY_KEY_PEPPER": secret("key_pepper"),
@@ -184,6 +187,7 @@ class Suite:
                 "TOLLWAY_BILLING_URL": urls["billing"],
                 "TOLLWAY_MEDIA_TASKS_URL": urls["media-tasks"],
                 "TOLLWAY_OAUTH_URL": urls["oauth"],
+                "TOLLWAY_PUBLIC_URL": self.environ.get("TOLLWAY_PUBLIC_URL", issuer),
             },
             "chat-relay": {"TOLLWAY_SECRET_KEY": secret("secret_key")},
             "billing": {
@@ -192,7 +196,7 @@ class Suite:
                 "TOLLWAY_WEBHOOKS_ALLOW_PRIVATE": "true",
             },
             "oauth": {
-                "TOLLWAY_ISSUER": self.environ.get("TOLLWAY_ISSUER", self.gateway_url),
+                "TOLLWAY_ISSUER": issuer,
                 "TOLLWAY_TOKEN_PEPPER": secret("token_pepper"),
                 "TOLLWAY_SECRET_KEY": secret("oauth_key"),
                 "TOLLWAY_ALLOW_PRIVATE": "true",

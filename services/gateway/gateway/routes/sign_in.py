@@ -2,7 +2,7 @@
 
 import secrets
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from litestar import Controller, Request, Response, get, post
@@ -72,6 +72,8 @@ class SignOutForm(msgspec.Struct, frozen=True):
     """What the button sends."""
 
     csrf: str = ""
+    next: str = HOME
+    """Where whoever signs in next goes on to."""
 
 
 class SignInController(Controller):
@@ -88,15 +90,23 @@ class SignInController(Controller):
         tokens: NamedDependency[SessionTokens],
         cookie_names: NamedDependency[CookieNames],
         next: FromQuery[str] = HOME,  # noqa: A002  the parameter's name
+        login_hint: FromQuery[str] = "",
+        *,
+        again: FromQuery[bool] = False,
     ) -> Response[str]:
-        """The form; who is signed in already goes on to `next`, a path of this host."""
+        """The form, which proposes `login_hint`; who is signed in goes on to `next`, a path of this host.
+
+        `again`: who is signed in must prove it once more.
+        """
         words = words_for(request.headers.get("accept-language", ""))
         target = local_path(next)
         token = request.cookies.get(cookie_names.session, "")
         try:
             found = await sessions.find(token)
         except NotSignedInError:
-            return _form(words, cookie_names, tokens, 200, target)
+            return _form(words, cookie_names, tokens, 200, target, login_hint)
+        if again:
+            return _form(words, cookie_names, tokens, 200, target, login_hint or found.user.email)
         if target != HOME:
             return _redirect(target)
         return render(_PAGE, 200, words, email=found.user.email, csrf=tokens.csrf(token))
@@ -121,6 +131,7 @@ class SignInController(Controller):
             token, _ = await sessions.sign_in(data.email, data.password[:_MAX_PASSWORD], address)
         except (WrongPasswordError, TooManyFailuresError) as error:
             return _form(words, cookie_names, tokens, error.status, target, data.email, _told(words, error))
+        await sessions.sign_out(request.cookies.get(cookie_names.session, ""))  # one session a browser
         response = _redirect(target)
         response.set_cookie(cookie_names.make(cookie_names.session, token, int(LIFETIME.total_seconds())))
         response.set_cookie(cookie_names.make(cookie_names.form, "", 0))
@@ -135,13 +146,14 @@ class SignInController(Controller):
         cookie_names: NamedDependency[CookieNames],
         data: Annotated[SignOutForm, Body(media_type=RequestEncodingType.URL_ENCODED)],
     ) -> Response[str]:
-        """End the session on the server and in the browser."""
+        """End the session on the server and in the browser; then the sign-in page, which leads to `next`."""
         token = request.cookies.get(cookie_names.session, "")
         if token:
             if not (tokens.is_csrf(token, data.csrf) and is_same_origin(request)):
                 raise ForbiddenError("This form was not sent from its own page.", code="csrf")
             await sessions.sign_out(token)
-        response = _redirect(HOME)
+        target = local_path(data.next)
+        response = _redirect(HOME if target == HOME else f"{HOME}?{urlencode({'next': target})}")
         response.set_cookie(cookie_names.make(cookie_names.session, "", 0))
         return response
 

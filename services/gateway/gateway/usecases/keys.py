@@ -8,6 +8,7 @@ import msgspec
 
 from common.contracts.errors import ConflictError, ForbiddenError, InvalidRequestError, NotFoundError
 from common.contracts.identity import KeyCreated, KeyRevoked, KeyUpdated
+from common.contracts.oauth import ACCESS_TOKEN_PREFIX
 from common.contracts.principals import BudgetPeriod
 from common.kit.ids import uuid7
 from common.kit.money import MAX_NANO
@@ -139,8 +140,9 @@ def build_key(hasher: KeyHasher, user: User, new: NewKey) -> tuple[Key, str]:
     if not MIN_SECRET_LENGTH <= len(secret) <= 256 or not (secret.isascii() and secret.isprintable()):
         message = f"A secret has {MIN_SECRET_LENGTH} to 256 printable ASCII characters."
         raise InvalidRequestError(message, param="secret")
-    if " " in secret:
-        raise InvalidRequestError("A secret has no spaces.", param="secret")
+    if " " in secret or secret.startswith(ACCESS_TOKEN_PREFIX):
+        message = f"A secret has no spaces and does not begin with {ACCESS_TOKEN_PREFIX}."
+        raise InvalidRequestError(message, param="secret")
     fields = {name: getattr(new, name) for name in new.__struct_fields__ if name != "secret"}
     key = Key(id=uuid7(), user=user.id, hash=hasher.digest(secret), prefix=prefix_of(secret), **fields)
     check_key(key)

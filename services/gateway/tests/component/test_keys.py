@@ -218,6 +218,7 @@ async def test_a_key_with_scope_admin_counts_only_while_its_owner_is_an_admin(su
         ({"ips": ["nowhere"]}, "ips"),
         ({"name": ""}, "name"),
         ({"secret": "short"}, "secret"),
+        ({"secret": "toa_what-only-an-app-may-hold"}, "secret"),
         ({"scopes": ["everything"]}, "scopes"),
         ({"expires_at": "2027-01-01T00:00:00"}, None),
         ({"unknown": 1}, None),

@@ -244,3 +244,36 @@ async def test_a_webhook_passes_without_a_key_and_without_a_principal(suite: Any
     assert seen[b"stripe-signature"] == [b"t=1,v1=2"]
     assert b"x-tollway-principal" not in seen
     assert (await browser.post("/webhooks/other", content=b"{}")).status_code == 404
+
+
+async def test_who_must_prove_it_once_more_gets_the_form_and_a_new_session(suite: Any) -> None:
+    await suite.user(EMAIL, password=PASSWORD)
+    browser = await suite.browser()
+    await signed_in(suite, browser)
+    old = token_of(browser)
+    suite.clock.advance(600)
+    asked = {"next": "/oauth/consent?request=x", "again": "true"}
+    page = await browser.get("/login", params=asked)
+    assert (page.status_code, f'value="{EMAIL}"' in page.text) == (200, True)
+    answer = await browser.post("/login", data={**FORM, "csrf": csrf_of(page), "next": asked["next"]})
+    assert answer.headers["location"] == asked["next"]
+    found = await check(suite, token_of(browser))
+    assert found.auth_time_s == int(suite.clock.time())
+    with pytest.raises(ServiceError):
+        await check(suite, old)
+
+
+async def test_who_signs_out_of_a_page_comes_back_to_it_as_another(suite: Any) -> None:
+    await suite.user(EMAIL, password=PASSWORD)
+    browser = await suite.browser()
+    hinted = await browser.get("/login", params={"login_hint": 'bob"@example.com'})
+    assert 'value="bob&#34;@example.com"' in hinted.text
+    for next_, location in (
+        ("/oauth/consent?request=x", "/login?next=%2Foauth%2Fconsent%3Frequest%3Dx"),
+        ("https://evil.test/", "/login"),
+        ("//evil.test/", "/login"),
+    ):
+        await signed_in(suite, browser)
+        csrf = csrf_of(await browser.get("/login"))
+        left = await browser.post("/login/end", data={"csrf": csrf, "next": next_})
+        assert left.headers["location"] == location
