@@ -168,14 +168,14 @@ def test_only_the_gateway_can_be_reached_from_outside_the_namespace(demo: list[M
     }
 
 
-def test_only_three_services_call_the_internet_and_no_private_address_in_it(demo: list[Manifest]) -> None:
+def test_all_but_the_gateway_may_call_the_internet_and_no_private_address_in_it(demo: list[Manifest]) -> None:
     callers = {
         name: policy["spec"]["podSelector"]["matchExpressions"][0]["values"]
         for name, policy in of_kind(demo, "NetworkPolicy").items()
         for rule in policy["spec"].get("egress", ())
         if any("ipBlock" in peer for peer in rule.get("to", [{"ipBlock": "anywhere"}]))
     }
-    assert callers == {"callers-of-internet": ["billing", "chat-relay", "media-tasks"]}
+    assert callers == {"callers-of-internet": ["billing", "chat-relay", "media-tasks", "oauth"]}
     rule = of_kind(demo, "NetworkPolicy")["callers-of-internet"]["spec"]["egress"][0]
     assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8"} <= set(
         rule["to"][0]["ipBlock"]["except"]

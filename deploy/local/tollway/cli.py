@@ -4,11 +4,13 @@ import typer
 
 from tollway.commands import (
     alerts,
+    apps,
     audit,
     channels,
     close,
     codes,
     events,
+    grants,
     holds,
     invoices,
     keys,
@@ -56,6 +58,8 @@ for noun, group in (
     ("codes", codes.app),
     ("alerts", alerts.app),
     ("webhooks", webhooks.app),
+    ("apps", apps.app),
+    ("grants", grants.app),
     ("channels", channels.app),
     ("seals", seals.app),
     ("partitions", partitions.app),

@@ -12,9 +12,11 @@ PARTS = Path(__file__).resolve().parents[1] / "demo"
 VARIABLE = re.compile(r'"env:([^"]+)"')
 
 
-def variables(key: str, password: str, simulators_url: str, environ: Mapping[str, str]) -> dict[str, str]:
+def variables(
+    key: str, password: str, app_secret: str, simulators_url: str, environ: Mapping[str, str]
+) -> dict[str, str]:
     """What the demo's parts read, besides the API keys of real vendors, which `environ` has or has not."""
-    found = {"DEMO_KEY": key, "DEMO_PASSWORD": password}
+    found = {"DEMO_KEY": key, "DEMO_PASSWORD": password, "DEMO_APP_SECRET": app_secret}
     if simulators_url:
         found["SIMULATORS_OPENAI_URL"] = f"{simulators_url}/openai/v1"
         if not environ.get("OPENAI_API_KEY"):
