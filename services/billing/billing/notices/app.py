@@ -1,22 +1,24 @@
 """The composition root of notices."""
 
-from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from billing.notices.adapters.postgres.alerts import PostgresAlerts
 from billing.notices.adapters.postgres.deliveries import PostgresDeliveries
 from billing.notices.adapters.postgres.events import PostgresEvents
 from billing.notices.adapters.postgres.webhooks import PostgresWebhooks
 from billing.notices.adapters.vault import SecretVault
-from billing.notices.domain.deliveries import Outcome
-from billing.notices.domain.ports import Send
+from billing.notices.domain.deliveries import Due
+from billing.notices.domain.events import EVENT_TYPE
 from billing.notices.routes.alerts import AlertController
 from billing.notices.routes.events import EventController
 from billing.notices.routes.webhooks import WebhookController
-from billing.notices.usecases.deliveries import Deliverer
+from billing.notices.usecases.deliveries import disable_endpoint
 from billing.notices.usecases.events import forget_events
 from billing.notices.usecases.webhooks import WebhookRules
 from billing.parts import Feature, Parts
+from common.webhooks.attempts import Outcome
+from common.webhooks.deliverer import Deliverer
+from common.webhooks.lazy import LazySender
 
 _DAY_S = 86_400
 DELIVERY_DAYS = 30
@@ -29,7 +31,7 @@ async def open_notices(parts: Parts) -> None:
     vault = SecretVault(settings.secret_key)
     log = PostgresEvents(database)
     queue = PostgresDeliveries(database, vault)
-    sender = _Sender(parts.stack, allow_loopback=settings.webhooks_allow_private)
+    sender = LazySender(parts.stack, EVENT_TYPE, allow_loopback=settings.webhooks_allow_private)
     parts.state.event_log = log
     parts.state.alerts = PostgresAlerts(database)
     parts.state.webhooks = PostgresWebhooks(database, vault)
@@ -40,29 +42,12 @@ async def open_notices(parts: Parts) -> None:
         await forget_events(log, clock(), settings.events_days)
         await queue.prune(clock() - timedelta(days=DELIVERY_DAYS))
 
+    async def disable(due: Due, outcome: Outcome, failing_since: datetime) -> None:
+        await disable_endpoint(queue, parts.writer, due, outcome, failing_since)
+
     parts.every(_DAY_S, keep_house)
     if vault.is_on:
-        parts.run(Deliverer(queue, sender.send, parts.writer, clock, settings.webhook_interval_s).run())
-
-
-class _Sender:
-    """HttpWebhooks from the first delivery on: where there are no webhooks aiohttp's 8 MB are not loaded."""
-
-    def __init__(self, stack: AsyncExitStack, *, allow_loopback: bool) -> None:
-        self._stack = stack
-        self._allow_loopback = allow_loopback
-        self._send: Send | None = None
-
-    async def send(self, url: str, headers: dict[str, str], body: bytes) -> Outcome:
-        """See domain.ports.Send."""
-        if self._send is None:
-            from billing.notices.adapters.http_webhooks import TIMEOUT_S, HttpWebhooks  # noqa: PLC0415  as above
-            from billing.notices.adapters.outbound import OutboundHttp  # noqa: PLC0415  as above
-
-            http = OutboundHttp(TIMEOUT_S, allow_loopback=self._allow_loopback)
-            self._send = HttpWebhooks(http).send
-            await self._stack.enter_async_context(http)
-        return await self._send(url, headers, body)
+        parts.run(Deliverer(queue, sender.send, disable, clock, settings.webhook_interval_s).run())
 
 
 NOTICES = Feature(

@@ -14,8 +14,8 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
-from billing.notices.domain.webhooks import new_secret, signature
 from common.kit.ids import uuid7
+from common.webhooks.signatures import new_secret, signature
 
 GUIDE = Path(__file__).parents[4] / "docs/guides/events.md"
 

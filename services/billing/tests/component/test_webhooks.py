@@ -14,9 +14,9 @@ from standardwebhooks import Webhook
 
 from billing.notices.adapters.postgres.deliveries import PostgresDeliveries
 from billing.notices.adapters.vault import SecretVault
-from billing.notices.domain.deliveries import MAX_ATTEMPTS, WAITS_S, Outcome
 from common.kit.ids import uuid7
 from common.testing.server_process import free_port
+from common.webhooks.attempts import MAX_ATTEMPTS, WAITS_S, Outcome
 
 Billing = Any
 Answer = Callable[[web.Request, int], Awaitable[web.StreamResponse]]

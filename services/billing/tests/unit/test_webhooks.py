@@ -7,7 +7,10 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from billing.notices.adapters.vault import SecretVault, VaultError
-from billing.notices.domain.deliveries import (
+from billing.notices.domain.errors import WebhooksOffError
+from billing.notices.domain.webhooks import Endpoint, check_patterns
+from common.contracts.errors import InvalidRequestError
+from common.webhooks.attempts import (
     DISABLE_AFTER,
     MAX_ATTEMPTS,
     WAITS_S,
@@ -15,9 +18,7 @@ from billing.notices.domain.deliveries import (
     is_hopeless,
     next_attempt,
 )
-from billing.notices.domain.errors import WebhooksOffError
-from billing.notices.domain.webhooks import Endpoint, Secret, check_patterns, new_secret, rotated, signature
-from common.contracts.errors import InvalidRequestError
+from common.webhooks.signatures import Secret, new_secret, rotated, signature
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from billing.notices.domain.errors import WebhooksOffError
-from billing.notices.domain.webhooks import Secret
+from common.webhooks.signatures import Secret
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM

@@ -1,12 +1,14 @@
 """What notices needs from the outside."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
-from billing.notices.domain.deliveries import Delivery, Due, Outcome
+from billing.notices.domain.deliveries import Delivery, Due
 from billing.notices.domain.events import EventStream, Head, Page, StoredEvent
-from billing.notices.domain.webhooks import Endpoint, Secret
+from billing.notices.domain.webhooks import Endpoint
+from common.webhooks.attempts import Outcome
+from common.webhooks.signatures import Secret
 
 
 @runtime_checkable
@@ -108,7 +110,3 @@ class DeliveryQueue(Protocol):
     async def prune(self, before: datetime) -> None:
         """Forget what was finished before `before`."""
         ...
-
-
-Send = Callable[[str, dict[str, str], bytes], Awaitable[Outcome]]
-"""POST the body with the headers to the URL; it never raises for what the receiver does."""

@@ -5,23 +5,21 @@ from datetime import datetime
 import msgspec
 
 from billing.domain.ports import Clock
-from billing.notices.domain.deliveries import Delivery, Outcome
+from billing.notices.domain.deliveries import Delivery
 from billing.notices.domain.events import StoredEvent, structured
-from billing.notices.domain.ports import DeliveryQueue, EndpointStore, Send
+from billing.notices.domain.ports import DeliveryQueue, EndpointStore
 from billing.notices.domain.webhooks import (
     MAX_ENDPOINTS,
     Endpoint,
-    Secret,
     check_description,
     check_owner,
     check_patterns,
-    check_url,
-    new_secret,
-    rotated,
-    signature,
 )
 from common.contracts.errors import ConflictError, NotFoundError
 from common.kit.ids import uuid7
+from common.webhooks.attempts import Outcome
+from common.webhooks.deliverer import Send
+from common.webhooks.signatures import Secret, check_url, new_secret, rotated, signature
 
 TEST_TYPE = "billing.webhook.test.v1"
 """Sent by a test alone, never part of a stream: its sequence is 0."""

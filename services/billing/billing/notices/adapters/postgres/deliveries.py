@@ -6,7 +6,7 @@ delivery.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,13 +15,12 @@ from billing.adapters.postgres.positions import settled_position
 from billing.notices.adapters.postgres.events import events_of
 from billing.notices.adapters.postgres.webhooks import COLUMNS, endpoint_of
 from billing.notices.adapters.vault import SecretVault
-from billing.notices.domain.deliveries import Delivery, Due, Outcome, next_attempt
+from billing.notices.domain.deliveries import Delivery, Due
 from billing.notices.domain.events import StoredEvent, structured
 from billing.notices.domain.webhooks import Endpoint
 from common.kit.db import Database
+from common.webhooks.attempts import LEASE, Outcome, next_attempt
 
-LEASE = timedelta(seconds=60)
-"""How long a replica may take over an attempt, several times the longest one; after that another may."""
 WIDTH = 4
 """Attempts under way at one endpoint; one at one that fails, so that it takes little from the others."""
 _ROWS = 500

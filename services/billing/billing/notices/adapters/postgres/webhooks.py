@@ -6,9 +6,10 @@ from typing import Any
 from sqlalchemy import text
 
 from billing.notices.adapters.vault import SecretVault
-from billing.notices.domain.webhooks import Endpoint, Secret
+from billing.notices.domain.webhooks import Endpoint
 from common.contracts.errors import NotFoundError
 from common.kit.db import Database
+from common.webhooks.signatures import Secret
 
 COLUMNS = (
     "e.id::text, e.account::text, e.url, e.patterns, e.description, e.everybody, e.enabled,"

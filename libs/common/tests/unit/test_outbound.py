@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from billing.notices.adapters.outbound import OutboundHttp, is_public
+from common.webhooks.outbound import OutboundHttp, is_public
 
 
 @pytest.mark.parametrize(

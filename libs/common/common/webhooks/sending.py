@@ -1,12 +1,11 @@
-"""Sends signed webhooks (see domain.ports.Send)."""
+"""Sends signed webhooks (see deliverer.Send)."""
 
 import logging
 
 import aiohttp
 
-from billing.notices.adapters.outbound import FORBIDDEN, OutboundHttp
-from billing.notices.domain.deliveries import Outcome
-from billing.notices.domain.events import EVENT_TYPE
+from common.webhooks.attempts import Outcome
+from common.webhooks.outbound import FORBIDDEN, OutboundHttp
 
 TIMEOUT_S = 10.0
 _OK = range(200, 300)
@@ -17,13 +16,14 @@ _LOG = logging.getLogger(__name__)
 class HttpWebhooks:
     """POSTs deliveries through the gate."""
 
-    def __init__(self, http: OutboundHttp) -> None:
+    def __init__(self, http: OutboundHttp, content_type: str) -> None:
         self._http = http
+        self._content_type = content_type
 
     async def send(self, url: str, headers: dict[str, str], body: bytes) -> Outcome:
         """One attempt; whatever the receiver does is an Outcome."""
         try:
-            answer = await self._http.post(url, headers | {"content-type": EVENT_TYPE}, body)
+            answer = await self._http.post(url, headers | {"content-type": self._content_type}, body)
         except TimeoutError:
             return Outcome(None, f"no answer within {TIMEOUT_S:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
