@@ -12,7 +12,7 @@ from common.contracts.oauth import OAuthEvent
 from oauth.domain.apps import App
 from oauth.domain.errors import OAuthError
 from oauth.domain.grants import Grant, Person, RevokedBy
-from oauth.domain.tokens import AccessToken, Code, Family, LiveToken, RefreshToken
+from oauth.domain.tokens import AccessToken, Code, Family, LiveToken, RefreshToken, Standing
 
 Clock = Callable[[], datetime]
 
@@ -128,6 +128,9 @@ class Tokens(Protocol):
     async def get_family(self, family: str) -> Family | None:
         """By id, revoked or not."""
 
+    async def find_standing(self, family: str) -> Standing | None:
+        """By the family's id, whether it counts or not."""
+
     async def bind_family(self, family: str, jkt: str) -> None:
         """Bind its refresh tokens to a DPoP key."""
 
@@ -149,14 +152,11 @@ class Tokens(Protocol):
     async def take_code(self, digest: bytes, now: datetime) -> Code | None:
         """Use it: None when it is unknown, used or expired."""
 
-    async def add_access(self, token: AccessToken) -> None:
-        """Store a new one."""
+    async def add_tokens(self, access: AccessToken, refresh: RefreshToken | None) -> None:
+        """Store new ones."""
 
     async def remove_access(self, digest: bytes) -> bool:
         """End it."""
-
-    async def add_refresh(self, token: RefreshToken) -> None:
-        """Store a new one."""
 
     async def find_refresh(self, digest: bytes) -> RefreshToken | None:
         """Whatever its state."""
@@ -190,6 +190,9 @@ class Store(Protocol):
 
     def transaction(self) -> AbstractAsyncContextManager[OAuthTransaction]:
         """Commits when the block ends, rolls back when it raises; UnavailableError when storage is away."""
+
+    async def find_app(self, client_id: str) -> App | None:
+        """By client id, whether it is disabled or not."""
 
     async def find_token(self, digest: bytes, now: datetime) -> LiveToken | None:
         """One indexed query: the access token if it counts now, with all that it stands on."""

@@ -95,6 +95,26 @@ class RefreshToken(msgspec.Struct, frozen=True):
     used_at: datetime | None = None
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """A family with what it stands on, whether it counts or not."""
+
+    family: Family
+    grant: Grant
+    person: Person
+
+    def counts_at(self, now: datetime) -> bool:
+        """Whether neither family, grant nor its spending has ended and the person is enabled."""
+        if self.family.revoked_at is not None or self.grant.revoked_at is not None:
+            return False
+        return self.person.enabled and now < self.ends_at
+
+    @property
+    def ends_at(self) -> datetime:
+        """When the family ends, or what the person allowed, whichever comes first."""
+        allowed_until = self.grant.spending.expires_at
+        return self.family.expires_at if allowed_until is None else min(self.family.expires_at, allowed_until)
+
+
 class LiveToken(msgspec.Struct, frozen=True):
     """An access token that counts now, with everything it stands on.
 
@@ -115,6 +135,5 @@ class LiveToken(msgspec.Struct, frozen=True):
 
     @property
     def expires_at(self) -> datetime:
-        """The end of the token, its family, or what the person allowed, whichever comes first."""
-        ends = (self.token.expires_at, self.family.expires_at, self.grant.spending.expires_at)
-        return min(end for end in ends if end is not None)
+        """The end of the token or of what it stands on, whichever comes first."""
+        return min(self.token.expires_at, Standing(self.family, self.grant, self.person).ends_at)

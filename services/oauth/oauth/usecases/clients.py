@@ -35,8 +35,7 @@ class ClientAuthenticator:
         Raises InvalidClientError, and InvalidRequestError when it authenticates in two ways.
         """
         credentials = read_credentials(form, headers.get("authorization"))
-        async with self._store.transaction() as work:
-            app = await work.apps.find(credentials.client_id)
+        app = await self._store.find_app(credentials.client_id)
         if app is None or app.disabled_at is not None:
             raise InvalidClientError(_WRONG)
         if credentials.assertion is not None:
@@ -51,8 +50,7 @@ class ClientAuthenticator:
         if client_id is None:
             raise InvalidRequestError("The client_id is missing.", param="client_id")
         credentials = read_credentials({"client_id": client_id}, None)
-        async with self._store.transaction() as work:
-            app = await work.apps.find(credentials.client_id)
+        app = await self._store.find_app(credentials.client_id)
         if app is None or app.disabled_at is not None:
             raise InvalidClientError("The app is unknown or disabled.")
         return app

@@ -35,18 +35,17 @@ async def use_code(work: OAuthTransaction, app: App, use: CodeUse, now: datetime
     """
     refusal = InvalidGrantError("The code is unknown, used, expired, or of another app.")
     code = await work.tokens.find_code(use.digest)
-    family = None if code is None else await work.tokens.get_family(code.family)
-    grant = None if family is None else await work.grants.get(family.grant)
-    if family is None or grant is None or grant.app != app.id:
+    standing = None if code is None else await work.tokens.find_standing(code.family)
+    if standing is None or standing.grant.app != app.id:
         return refusal
     taken = await work.tokens.take_code(use.digest, now)
     if taken is None:
         before = await work.tokens.find_code(use.digest)
         if before is not None and before.used_at is not None:
-            await end_family(work, family.id, grant, app, "replay", now)
+            await end_family(work, standing.family.id, standing.grant, app, "replay", now)
         return refusal
     try:
         check_use(taken, use)
     except InvalidGrantError as error:
         return error
-    return family
+    return standing.family

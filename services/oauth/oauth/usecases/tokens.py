@@ -20,7 +20,6 @@ from oauth.domain.tokens import (
     RefreshToken,
     generate,
 )
-from oauth.usecases.families import find_standing
 
 
 class Issued(msgspec.Struct, frozen=True):
@@ -59,21 +58,20 @@ class TokenIssuer:
         stands on. The first key that a public app proves is the one its refresh tokens are bound to (RFC
         9449 section 5).
         """
-        standing = await find_standing(work, family, now)
-        if standing is None:
+        standing = await work.tokens.find_standing(family.id)
+        if standing is None or not standing.counts_at(now):
             raise InvalidGrantError("What the person allowed has ended.")
-        grant, person = standing
-        end = min(family.expires_at, grant.spending.expires_at or family.expires_at)
+        grant, person, end = standing.grant, standing.person, standing.ends_at
         if jkt and app.is_public and not family.jkt:
             await work.tokens.bind_family(family.id, jkt)
         scopes = allowed_now(family.scopes, app, grant)
         access, refresh = generate(ACCESS_PREFIX), generate(REFRESH_PREFIX) if renews else None
-        until = min(now + lifetime, end)
+        until, until_idle = min(now + lifetime, end), min(now + REFRESH_IDLE, end)
         digest = self._digester.digest
-        await work.tokens.add_access(AccessToken(digest(access), family.id, scopes, now, until, jkt))
-        if refresh is not None:
-            until_idle = min(now + REFRESH_IDLE, end)
-            await work.tokens.add_refresh(RefreshToken(digest(refresh), family.id, now, until_idle))
+        await work.tokens.add_tokens(
+            AccessToken(digest(access), family.id, scopes, now, until, jkt),
+            None if refresh is None else RefreshToken(digest(refresh), family.id, now, until_idle),
+        )
         expires_in_s = int((until - now).total_seconds())
         return Issued(access, refresh, scopes, expires_in_s, jkt, family, grant, person)
 

@@ -4,6 +4,8 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import msgspec
+
 from common.contracts.oauth import GrantRevoked
 from common.kit.db import Database
 from common.kit.ids import uuid7
@@ -48,7 +50,7 @@ async def _token(store: PostgresStore) -> LiveToken:
         assert not await work.apps.add(app)
         await work.grants.add(grant)
         await work.tokens.add_family(family)
-        await work.tokens.add_access(token)
+        await work.tokens.add_tokens(token, None)
     return LiveToken(token, family, grant, app, person)
 
 
@@ -80,7 +82,9 @@ async def test_codes_and_refresh_tokens_are_taken_by_one_of_many_at_once(oauth: 
     made = await _token(store)
     async with store.transaction() as work:
         await work.tokens.add_code(Code(b"c" * 32, made.family.id, "https://x.example", "s256", START + HOUR))
-        await work.tokens.add_refresh(RefreshToken(b"r" * 32, made.family.id, START, START + HOUR))
+        access = msgspec.structs.replace(made.token, digest=b"a" * 32)
+        refresh = RefreshToken(b"r" * 32, made.family.id, START, START + HOUR)
+        await work.tokens.add_tokens(access, refresh)
         await work.requests.add("consent", b"q" * 32, made.app.id, "{}", START + HOUR, made.person.user)
 
     async def take() -> list[object]:

@@ -18,6 +18,7 @@ from oauth.adapters.postgres.apps import PostgresApps
 from oauth.adapters.postgres.grants import PostgresGrants, PostgresPeople
 from oauth.adapters.postgres.requests import PostgresRequests
 from oauth.adapters.postgres.tokens import PostgresTokens, find_live_token, prune_tokens
+from oauth.domain.apps import App
 from oauth.domain.ports import Apps, Grants, People, Requests, Tokens
 from oauth.domain.tokens import LiveToken
 
@@ -62,6 +63,7 @@ class PostgresStore:
 
     def __init__(self, database: Database, notify: Callable[[], None]) -> None:
         self._database = database
+        self._reader = database.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._notify = notify
 
     @asynccontextmanager
@@ -77,15 +79,24 @@ class PostgresStore:
         if work.events:
             self._notify()
 
+    async def find_app(self, client_id: str) -> App | None:
+        """One query and no transaction around it."""
+        async with self._reading() as connection:
+            return await PostgresApps(connection).find(client_id)
+
     async def find_token(self, digest: bytes, now: datetime) -> LiveToken | None:
-        """One query on its own connection."""
+        """One query and no transaction around it."""
+        async with self._reading() as connection:
+            return await find_live_token(connection, digest, now)
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction of one query would wait for the server two times more."""
         try:
-            async with self._database.driver_transaction() as driver:
-                return await find_live_token(driver, digest, now)
-        except Exception as error:
-            if is_transient(error):
-                raise UnavailableError("Tokens cannot be checked right now.", retry_after_s=1) from error
-            raise
+            async with self._reader.connect() as connection:
+                yield connection
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise as_unavailable(error) from error
 
     async def prune(self, now: datetime) -> None:
         """Delete what ended long ago."""

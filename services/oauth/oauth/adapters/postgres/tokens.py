@@ -4,13 +4,12 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-import asyncpg
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from oauth.adapters.postgres.apps import app_of
 from oauth.adapters.postgres.grants import grant_of, person_of
-from oauth.domain.tokens import AccessToken, Code, Family, LiveToken, RefreshToken
+from oauth.domain.tokens import AccessToken, Code, Family, LiveToken, RefreshToken, Standing
 
 _ADD_FAMILY = text(
     "INSERT INTO families (id, grant_id, scopes, jkt, auth_time, nonce, created_at, expires_at)"
@@ -38,34 +37,37 @@ _TAKE_CODE = text(
     "UPDATE codes SET used_at = :now WHERE digest = :digest AND used_at IS NULL AND expires_at > :now"
     " RETURNING *"
 )
-_ADD_ACCESS = text(
+_ADD_ACCESS = (
     "INSERT INTO access_tokens (digest, family, scopes, jkt, issued_at, expires_at)"
-    " VALUES (:digest, :family, :scopes, :jkt, :issued_at, :expires_at)"
+    " VALUES (:access, :family, :scopes, :jkt, :issued_at, :access_until)"
+)
+_ADD_ACCESS_ALONE = text(_ADD_ACCESS)
+_ADD_BOTH = text(
+    f"WITH access AS ({_ADD_ACCESS}) INSERT INTO refresh_tokens (digest, family, issued_at, expires_at)"  # noqa: S608
+    " VALUES (:refresh, :family, :issued_at, :refresh_until)"
 )
 _REMOVE_ACCESS = text("DELETE FROM access_tokens WHERE digest = :digest")
-_ADD_REFRESH = text(
-    "INSERT INTO refresh_tokens (digest, family, issued_at, expires_at)"
-    " VALUES (:digest, :family, :issued_at, :expires_at)"
-)
 _FIND_REFRESH = text("SELECT * FROM refresh_tokens WHERE digest = :digest")
 _TAKE_REFRESH = text(
     "UPDATE refresh_tokens SET used_at = :now WHERE digest = :digest AND used_at IS NULL"
     " AND expires_at > :now RETURNING *"
 )
-_LIVE = """
-SELECT t.scopes AS token_scopes, t.jkt AS token_jkt, t.issued_at, t.expires_at AS token_until,
-       f.id AS family_id, f.scopes AS family_scopes, f.jkt AS family_jkt, f.auth_time, f.nonce,
-       f.created_at AS family_created_at, f.expires_at AS family_until,
-       g AS grant_row, a AS app_row, p AS person_row
+_STANDING = text(
+    "SELECT f AS family_row, g AS grant_row, p AS person_row FROM families f"
+    " JOIN grants g ON g.id = f.grant_id JOIN people p ON p.user_id = g.user_id"
+    " WHERE f.id = CAST(:id AS uuid)"
+)
+_LIVE = text("""
+SELECT t AS token_row, f AS family_row, g AS grant_row, a AS app_row, p AS person_row
   FROM access_tokens t
   JOIN families f ON f.id = t.family
   JOIN grants g ON g.id = f.grant_id
   JOIN apps a ON a.id = g.app
   JOIN people p ON p.user_id = g.user_id
- WHERE t.digest = $1 AND t.expires_at > $2 AND f.revoked_at IS NULL AND f.expires_at > $2
-   AND g.revoked_at IS NULL AND (g.expires_at IS NULL OR g.expires_at > $2)
+ WHERE t.digest = :digest AND t.expires_at > :now AND f.revoked_at IS NULL AND f.expires_at > :now
+   AND g.revoked_at IS NULL AND (g.expires_at IS NULL OR g.expires_at > :now)
    AND a.disabled_at IS NULL AND p.enabled
-"""
+""")
 _KEEP = timedelta(days=1)
 """What ended is kept this long, so that its replay is still known for what it is."""
 _PRUNE = (
@@ -99,6 +101,14 @@ class PostgresTokens:
         """By id."""
         row = (await self._connection.execute(_GET_FAMILY, {"id": family})).one_or_none()
         return None if row is None else _family(row)
+
+    async def find_standing(self, family: str) -> Standing | None:
+        """With one query; each join goes by a primary key."""
+        row = (await self._connection.execute(_STANDING, {"id": family})).one_or_none()
+        if row is None:
+            return None
+        family_row, grant, person = (_Fields(record) for record in row)
+        return Standing(_family(family_row), grant_of(grant), person_of(person))
 
     async def bind_family(self, family: str, jkt: str) -> None:
         """Set its key."""
@@ -138,25 +148,25 @@ class PostgresTokens:
         row = (await self._connection.execute(_TAKE_CODE, {"digest": digest, "now": now})).one_or_none()
         return None if row is None else _code(row)
 
-    async def add_access(self, token: AccessToken) -> None:
-        """Store a new one."""
+    async def add_tokens(self, access: AccessToken, refresh: RefreshToken | None) -> None:
+        """Store new ones, with one statement."""
         values: dict[str, object] = {
-            "digest": token.digest,
-            "family": token.family,
-            "scopes": list(token.scopes),
+            "access": access.digest,
+            "family": access.family,
+            "scopes": list(access.scopes),
+            "jkt": access.jkt,
+            "issued_at": access.issued_at,
+            "access_until": access.expires_at,
         }
-        values |= {"jkt": token.jkt, "issued_at": token.issued_at, "expires_at": token.expires_at}
-        await self._connection.execute(_ADD_ACCESS, values)
+        if refresh is None:
+            await self._connection.execute(_ADD_ACCESS_ALONE, values)
+            return
+        values |= {"refresh": refresh.digest, "refresh_until": refresh.expires_at}
+        await self._connection.execute(_ADD_BOTH, values)
 
     async def remove_access(self, digest: bytes) -> bool:
         """False when there is none."""
         return (await self._connection.execute(_REMOVE_ACCESS, {"digest": digest})).rowcount == 1
-
-    async def add_refresh(self, token: RefreshToken) -> None:
-        """Store a new one."""
-        values: dict[str, object] = {"digest": token.digest, "family": token.family}
-        values |= {"issued_at": token.issued_at, "expires_at": token.expires_at}
-        await self._connection.execute(_ADD_REFRESH, values)
 
     async def find_refresh(self, digest: bytes) -> RefreshToken | None:
         """Whatever its state."""
@@ -169,31 +179,13 @@ class PostgresTokens:
         return None if row is None else _refresh(row)
 
 
-async def find_live_token(driver: asyncpg.Connection, digest: bytes, now: datetime) -> LiveToken | None:
+async def find_live_token(connection: AsyncConnection, digest: bytes, now: datetime) -> LiveToken | None:
     """The token if it and all that it stands on count now; each join goes by a primary key."""
-    row = await driver.fetchrow(_LIVE, digest, now)
+    row = (await connection.execute(_LIVE, {"digest": digest, "now": now})).one_or_none()
     if row is None:
         return None
-    token = AccessToken(
-        digest,
-        str(row["family_id"]),
-        tuple(row["token_scopes"]),
-        row["issued_at"],
-        row["token_until"],
-        row["token_jkt"],
-    )
-    family = Family(
-        id=str(row["family_id"]),
-        grant=str(row["grant_row"]["id"]),
-        scopes=tuple(row["family_scopes"]),
-        auth_time=row["auth_time"],
-        created_at=row["family_created_at"],
-        expires_at=row["family_until"],
-        jkt=row["family_jkt"],
-        nonce=row["nonce"],
-    )
-    grant, app, person = (_Fields(row[name]) for name in ("grant_row", "app_row", "person_row"))
-    return LiveToken(token, family, grant_of(grant), app_of(app), person_of(person))
+    token, family, grant, app, person = (_Fields(record) for record in row)
+    return LiveToken(_access(token), _family(family), grant_of(grant), app_of(app), person_of(person))
 
 
 async def prune_tokens(connection: AsyncConnection, now: datetime) -> None:
@@ -212,7 +204,12 @@ class _Fields:
         return self._record[name]
 
 
-def _family(row: Row[Any]) -> Family:
+def _access(row: Any) -> AccessToken:
+    scopes = tuple(row.scopes)
+    return AccessToken(bytes(row.digest), str(row.family), scopes, row.issued_at, row.expires_at, row.jkt)
+
+
+def _family(row: Any) -> Family:
     return Family(
         id=str(row.id),
         grant=str(row.grant_id),

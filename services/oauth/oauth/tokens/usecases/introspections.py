@@ -11,7 +11,6 @@ from oauth.domain.ports import Clock, Store
 from oauth.domain.scopes import SPENDING
 from oauth.domain.subjects import pairwise_subject
 from oauth.domain.tokens import ACCESS_PREFIX, REFRESH_PREFIX, Digester
-from oauth.usecases.families import find_standing
 from oauth.usecases.tokens import allowed_now
 
 
@@ -70,12 +69,12 @@ class Introspections:
             token = await work.tokens.find_refresh(digest)
             if token is None or token.used_at is not None or token.expires_at <= now:
                 return INACTIVE
-            family = await work.tokens.get_family(token.family)
-            standing = None if family is None else await find_standing(work, family, now)
-        if family is None or standing is None or standing[0].app != app.id:
+            standing = await work.tokens.find_standing(token.family)
+        if standing is None or standing.grant.app != app.id or not standing.counts_at(now):
             return INACTIVE
-        scopes = allowed_now(family.scopes, app, standing[0])
-        return self._tell(app, standing[0], scopes, token.issued_at, token.expires_at, family.jkt)
+        family, grant = standing.family, standing.grant
+        scopes = allowed_now(family.scopes, app, grant)
+        return self._tell(app, grant, scopes, token.issued_at, token.expires_at, family.jkt)
 
     def _tell(
         self,

@@ -33,10 +33,10 @@ async def use_refresh(
     used within REFRESH_GRACE. A refusal that did so is returned, the others are raised.
     """
     found = await work.tokens.find_refresh(refresh.digest)
-    family = None if found is None else await work.tokens.get_family(found.family)
-    grant = None if family is None else await work.grants.get(family.grant)
-    if found is None or family is None or grant is None or grant.app != app.id:
+    standing = None if found is None else await work.tokens.find_standing(found.family)
+    if found is None or standing is None or standing.grant.app != app.id:
         raise InvalidGrantError(_REFUSED)
+    family, grant = standing.family, standing.grant
     if found.used_at is not None:
         return await _refuse_used(work, app, found, grant, now)
     if family.jkt and refresh.jkt != family.jkt:

@@ -41,10 +41,9 @@ class Revocations:
     async def _revoke_refresh(self, app: App, digest: bytes) -> None:
         async with self._store.transaction() as work:
             found = await work.tokens.find_refresh(digest)
-            family = None if found is None else await work.tokens.get_family(found.family)
-            grant = None if family is None else await work.grants.get(family.grant)
-            if family is None or grant is None:
+            standing = None if found is None else await work.tokens.find_standing(found.family)
+            if standing is None:
                 return
-            if grant.app != app.id:
+            if standing.grant.app != app.id:
                 raise InvalidGrantError(_FOREIGN)
-            await end_family(work, family.id, grant, app, "app", self._clock())
+            await end_family(work, standing.family.id, standing.grant, app, "app", self._clock())
