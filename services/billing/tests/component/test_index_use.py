@@ -19,6 +19,12 @@ OTHERS = (
     SELECT 'billing-usage', gen_random_uuid() FROM generate_series(1, 5000)
     """,
     """
+    INSERT INTO leases (id, replica, account, spender, granted_nano, spent_nano, returned_nano, sequence,
+        last_answer, state, opened_at, expires_at)
+    SELECT gen_random_uuid(), 'r', gen_random_uuid(), gen_random_uuid(), 2, 1, 1, 1, '', 'closed', now(),
+        now() - interval '1 day' FROM generate_series(1, 5000)
+    """,
+    """
     INSERT INTO holds (id, account, spender, purpose, reference, app, paid_only, state, amount_nano,
         captured_nano, released_nano, refunded_nano, free_nano, refunded_free_nano, credits, refunds,
         opened_at, expires_at, resolved_at)
@@ -88,7 +94,7 @@ async def test_no_call_reads_a_large_table_through(billing: Any) -> None:
         analyzing = await connection.execution_options(isolation_level="AUTOCOMMIT")
         await analyzing.exec_driver_sql("VACUUM ANALYZE")
     before = await scans(billing)
-    assert {"operations", "inbox", "holds"} <= before.keys()
+    assert {"operations", "inbox", "holds", "leases"} <= before.keys()
     assert len([name for name in before if name.startswith("transfers_")]) >= 4
     assert len([name for name in before if name.startswith("usage_records_")]) >= 4
 

@@ -64,6 +64,11 @@ class FakeBilling:
         self.swallow = 0
         self._changed = asyncio.Event()
 
+    def serve(self, server: RpcServer) -> None:
+        server.add(LEASE_REQUEST, self.request)
+        server.add(LEASE_CLOSE, self.close)
+        server.add(LEASE_CALLS, self.calls)
+
     async def request(self, request: LeaseRequest) -> LeaseGrant:
         self.requests.append(request)
         if self.refuse is not None:
@@ -305,9 +310,7 @@ async def start_relay(
         bus = await Bus.connect(url, "test")
         billing = FakeBilling()
         rpc = RpcServer(bus, "billing", Telemetry("test", "r", "", 0))
-        rpc.add(LEASE_REQUEST, billing.request)
-        rpc.add(LEASE_CLOSE, billing.close)
-        rpc.add(LEASE_CALLS, billing.calls)
+        billing.serve(rpc)
         await rpc.start()
         await bus.subscribe("intake.usage.>", billing.on_usage)
         await bus.jetstream.create_key_value(KeyValueConfig(bucket=PRICES_BUCKET))

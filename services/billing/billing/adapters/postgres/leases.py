@@ -8,10 +8,7 @@ from sqlalchemy import text
 from billing.adapters.postgres.ledger import USAGE_INBOX
 from common.kit.db import Database
 
-_DUE = text(
-    "SELECT id::text FROM leases WHERE state <> 'expired' AND expires_at <= :cutoff"
-    " AND (state = 'open' OR spent_nano + returned_nano < granted_nano) ORDER BY expires_at LIMIT :limit"
-)
+_DUE = text("SELECT id::text FROM leases WHERE due_at <= :cutoff ORDER BY due_at LIMIT :limit")
 # A bounded number at a time, so that no transaction is long. Ids of usage are UUIDv7: the old ones lie
 # together in the primary key, and `received_at` keeps one of another kind from being forgotten too early.
 _PRUNE_LEASES = text(

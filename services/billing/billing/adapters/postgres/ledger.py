@@ -35,8 +35,8 @@ PLANNER = {
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
 }
-"""Settings of the ledger's connections: it finds every row by an index. Left to itself the planner reads whole
-tables while they are small, and a prepared statement keeps to that when they have grown.
+"""Settings of the ledger's connections: it finds every row by an index. Left to itself the planner reads all
+of a table while that is small, and a prepared statement keeps to that when it has grown.
 """
 _UNIQUE_VIOLATION = "23505"  # another replica wrote the same id first: the next try finds it
 
