@@ -18,11 +18,13 @@ from billing.adapters.postgres.leases import PostgresLeases
 from billing.adapters.postgres.ledger import PLANNER, PostgresLedger
 from billing.adapters.postgres.payables import PostgresPayables
 from billing.adapters.postgres.prices import PostgresPrices
+from billing.adapters.postgres.spenders import PostgresSpenders
 from billing.adapters.postgres.usage import PostgresUsage
 from billing.adapters.postgres.wallets import PostgresWallets
 from billing.consumers.holds import add_hold_methods
 from billing.consumers.leases import add_lease_methods
 from billing.consumers.payables import add_payable_methods
+from billing.consumers.spenders import add_spender_methods
 from billing.consumers.usage import DURABLE, UsageConsumer
 from billing.consumers.wallets import add_wallet_methods
 from billing.domain.multipliers import multipliers_from_specs
@@ -205,6 +207,7 @@ def _open_core(parts: Parts) -> _Core:
     state.writer = parts.writer
     state.wallets = PostgresWallets(database, parts.ledger, parts.clock)
     add_wallet_methods(parts.server, state.wallets)
+    add_spender_methods(parts.server, PostgresSpenders(database), parts.clock)
     state.usage = PostgresUsage(database)
     state.holds = holds = PostgresHolds(database)
     state.auditor = PostgresAuditor(database)

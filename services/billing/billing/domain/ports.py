@@ -9,6 +9,7 @@ from billing.domain.audits import AuditCheck, MoreCheck, Period
 from billing.domain.books import Books, Operation
 from billing.domain.holds import Hold, State
 from billing.domain.simulations import PastUse, UseFilter
+from billing.domain.spenders import Spender
 from billing.domain.statements import Balances, ChargedUsage, Position, UsageFilter
 from common.contracts.prices import Multiplier, Price, PriceBook
 
@@ -193,6 +194,15 @@ class WalletReader(Protocol):
 
     async def read(self, account: str) -> Balances:
         """What a reservation would find now; an account the ledger has not met has what everybody has."""
+        ...
+
+
+@runtime_checkable
+class SpenderReader(Protocol):
+    """Spenders, read only."""
+
+    async def read(self, spenders: Sequence[str]) -> list[Spender]:
+        """Those of these ids that the ledger has met, as they were last written."""
         ...
 
 

@@ -9,6 +9,7 @@ import pytest
 from common.contracts.errors import ServiceError
 from common.contracts.holds import HOLD_CAPTURE, HOLD_OPEN, HoldCapture, HoldOpen, HoldState
 from common.contracts.principals import Budget
+from common.contracts.spenders import SPENDERS_READ, SpendersRead, SpenderUse
 from common.kit.ids import uuid7
 
 USD = 1_000_000_000
@@ -125,3 +126,20 @@ async def test_a_zone_that_nobody_knows_is_refused_for_leases_too(billing: Any) 
     for zone in ("Mars/Olympus", "", "America", "a\0b", "x" * 5000):
         error = await refusal(billing.request(account=account, budget=Budget(1, "day", zone)))
         assert (error.error_status, error.param) == (400, "budget.timezone"), zone
+
+
+async def test_other_services_read_what_was_used_in_the_window_that_is_now(billing: Any) -> None:
+    account, spender, other = await billing.funded("10"), uuid7(), uuid7()
+    budget = Budget(5 * USD, "day", "Asia/Tokyo")
+    await spend(billing, account, spender, USD, budget)
+    await hold(billing, account, spender, 2 * USD, budget)
+    asked = SpendersRead((spender, other))
+    assert (await billing.rpc.call(SPENDERS_READ, asked)).spenders == (
+        SpenderUse(spender, "day", "Asia/Tokyo", USD, 2 * USD),
+    )
+    billing.clock.advance(86_400)
+    [use] = (await billing.rpc.call(SPENDERS_READ, asked)).spenders
+    assert use.used_nano == 0
+    for wrong in (("x",), (spender,) * 1_001):
+        error = await refusal(billing.rpc.call(SPENDERS_READ, SpendersRead(wrong)))
+        assert (error.error_status, error.param) == (400, "spenders")

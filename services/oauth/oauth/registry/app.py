@@ -2,7 +2,7 @@
 
 from common.contracts.streams import IDENTITY
 from oauth.parts import Feature, Parts
-from oauth.registry.adapters.nats import GatewayDirectory
+from oauth.registry.adapters.nats import BillingLedger, GatewayDirectory
 from oauth.registry.consumers.people import follow_users
 from oauth.registry.routes.apps import AppController
 from oauth.registry.routes.grants import GrantController, ReceivedController
@@ -15,7 +15,7 @@ async def open_registry(parts: Parts) -> None:
     """Make the parts, apply the bootstrap file, follow the gateway's people."""
     settings, store, clock = parts.settings, parts.store, parts.clock
     parts.state.registrar = Registrar(store, parts.digester, clock, settings.management_tokens)
-    parts.state.grant_desk = GrantDesk(store, clock)
+    parts.state.grant_desk = GrantDesk(store, clock, BillingLedger(parts.rpc))
     declared = read_apps(parts.bootstrap.oauth_apps, parts.digester, clock(), settings.management_tokens)
     await apply_apps(store, declared)
     await parts.bus.ensure_streams([IDENTITY])

@@ -7,7 +7,10 @@ from typing import Any
 import msgspec
 
 from common.contracts.oauth import GrantRevoked, GrantUpdated, OAuthEvent
+from common.contracts.spenders import SPENDERS_READ, SpendersRead, SpendersState, SpenderUse
 from common.kit.ids import uuid7
+from common.kit.rpc import RpcServer
+from common.kit.telemetry import Telemetry
 from oauth.domain.grants import Person, Spending
 from oauth.domain.subjects import pairwise_subject
 
@@ -87,6 +90,28 @@ async def test_people_see_what_they_allowed_whom(oauth: Any) -> None:
     }
     assert expected.items() <= grant.items()
     assert (await oauth.http.get(f"{GRANTS}/{grant['id']}", headers=given.ann)).json() == grant
+
+
+async def test_what_was_spent_is_the_ledgers_word_on_the_window_that_counts(oauth: Any) -> None:
+    given = await _given(oauth)
+    grant = await given.grant()
+    assert (grant["spent"], grant["remaining"]) == (None, None)
+    use = SpenderUse(grant["id"], "month", "Europe/Rome", 1_200_000_000, 300_000_000)
+    ledger = RpcServer(oauth.bus, "billing", Telemetry("test", "test-0", "", 0.0))
+
+    async def read(request: SpendersRead) -> SpendersState:
+        return SpendersState((use,) if use.spender in request.spenders else ())
+
+    ledger.add(SPENDERS_READ, read)
+    await ledger.start()
+    oauth.stack.push_async_callback(ledger.stop)
+    grant = await given.grant()
+    assert (grant["spent"], grant["remaining"]) == ("1.5", "3.5")
+    path = f"{GRANTS}/{grant['id']}"
+    lower = (await oauth.http.patch(path, json={"limit": "1"}, headers=given.ann)).json()
+    assert (lower["spent"], lower["remaining"]) == ("1.5", "0")
+    anew = (await oauth.http.patch(path, json={"period": "week"}, headers=given.ann)).json()
+    assert (anew["spent"], anew["remaining"]) == ("0", "1")
 
 
 async def test_another_persons_grant_is_none(oauth: Any) -> None:

@@ -36,8 +36,9 @@ class GrantPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ReceivedView(msgspec.Struct, frozen=True, kw_only=True):
     """A grant as the app's owner sees it: `sub` is the app's own name for the person.
 
-    `limit` is USD per `period`, whose windows begin on the clock of `timezone`. `used_at` is when tokens were
-    last given out on it, null when that is no longer known.
+    `limit` is USD per `period`, whose windows begin on the clock of `timezone`; `spent` and `remaining` are
+    of the window that is now, null while the ledger does not answer. `used_at` is when tokens were last
+    given out on it, null when that is no longer known.
     """
 
     id: str
@@ -45,6 +46,8 @@ class ReceivedView(msgspec.Struct, frozen=True, kw_only=True):
     sub: str
     scopes: tuple[str, ...]
     limit: str | None
+    spent: str | None
+    remaining: str | None
     period: BudgetPeriod
     timezone: str
     max_per_charge: str | None
@@ -188,12 +191,16 @@ def _said(data: GrantPatch) -> dict[str, Any]:
 
 def _fields(digester: Digester, listed: Listed) -> dict[str, Any]:
     grant, spending = listed.grant, listed.grant.spending
+    limit_nano, spent_nano = spending.limit_nano, listed.spent_nano
+    left_nano = None if limit_nano is None or spent_nano is None else max(0, limit_nano - spent_nano)
     return {
         "id": grant.id,
         "app": listed.app.client_id,
         "sub": pairwise_subject(digester, listed.app.client_id, grant.user),
         "scopes": grant.scopes,
-        "limit": _usd(spending.limit_nano),
+        "limit": _usd(limit_nano),
+        "spent": _usd(spent_nano),
+        "remaining": _usd(left_nano),
         "period": spending.period,
         "timezone": spending.timezone,
         "max_per_charge": _usd(spending.max_charge_nano),

@@ -12,24 +12,32 @@ from oauth.domain.apps import App
 from oauth.domain.grants import Grant, RevokedBy
 from oauth.domain.ports import Clock, OAuthTransaction, Store
 from oauth.domain.scopes import SPENDING
+from oauth.registry.domain.ports import Ledger
+from oauth.registry.domain.uses import spent_of
 from oauth.usecases.grants import record_grant, revoke_grant
 
 _NO_SUCH_GRANT = "There is no such grant."
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """A grant with its app, and when tokens were last given out on it."""
+    """A grant with its app, and when tokens were last given out on it.
+
+    `spent_nano` is what it has spent, or has under way, in the window of its limit that is now; None while
+    the ledger does not answer.
+    """
 
     grant: Grant
     app: App
     used_at: datetime | None = None
+    spent_nano: int | None = None
 
 
 class GrantDesk(msgspec.Struct, frozen=True):
-    """Grants in one store, by one clock."""
+    """Grants in one store, by one clock, with what one ledger says of them."""
 
     store: Store
     clock: Clock
+    ledger: Ledger
 
     async def list_given(
         self, user: str, after: str | None, limit: int, *, live: bool = True
@@ -37,7 +45,8 @@ class GrantDesk(msgspec.Struct, frozen=True):
         """Up to `limit` grants that a person gave, in the order they were given."""
         async with self.store.transaction() as work:
             grants = await work.grants.list_page(user=user, app=None, after=after, limit=limit, live=live)
-            return await _with_apps(work, grants)
+            listed = await _with_apps(work, grants)
+        return await self._with_uses(listed)
 
     async def list_received(
         self, owner: str | None, client_id: str, after: str | None, limit: int
@@ -48,13 +57,14 @@ class GrantDesk(msgspec.Struct, frozen=True):
             if app is None or (owner is not None and app.owner != owner):
                 raise NotFoundError("There is no such app.")
             grants = await work.grants.list_page(user=None, app=app.id, after=after, limit=limit, live=True)
-            return await _with_apps(work, grants)
+            listed = await _with_apps(work, grants)
+        return await self._with_uses(listed)
 
     async def get(self, user: str | None, grant: str) -> Listed:
         """What the person gave (None: anybody); NotFoundError."""
         async with self.store.transaction() as work:
-            found = await _find(work, user, grant)
-            return (await _with_apps(work, [found]))[0]
+            listed = await _with_apps(work, [await _find(work, user, grant)])
+        return (await self._with_uses(listed))[0]
 
     async def change(self, user: str, grant: str, said: Mapping[str, Any]) -> Listed:
         """The person's grant with the fields of Spending in `said`, in force within a second.
@@ -83,7 +93,7 @@ class GrantDesk(msgspec.Struct, frozen=True):
                 person = await work.people.get(changed.user)
                 account = "" if person is None else person.account
                 await record_grant(work, GrantUpdated, changed, listed.app, account)
-        return listed
+        return (await self._with_uses([listed]))[0]
 
     async def revoke(self, user: str | None, grant: str) -> Listed:
         """End what the person gave, by themselves (None: by the operator); once more changes nothing."""
@@ -99,6 +109,16 @@ class GrantDesk(msgspec.Struct, frozen=True):
             if app is None or app.client_id != client_id or (owner is not None and app.owner != owner):
                 raise NotFoundError(_NO_SUCH_GRANT)
             return await self._revoke(work, found, "operator" if owner is None else "owner")
+
+    async def _with_uses(self, listed: Sequence[Listed]) -> list[Listed]:
+        """Asked outside of any transaction."""
+        uses = await self.ledger.read_uses([one.grant.id for one in listed])
+        if uses is None:
+            return list(listed)
+        return [
+            msgspec.structs.replace(one, spent_nano=spent_of(one.grant.spending, uses.get(one.grant.id)))
+            for one in listed
+        ]
 
     async def _revoke(self, work: OAuthTransaction, grant: Grant, by: RevokedBy) -> Listed:
         [listed] = await _with_apps(work, [grant])
