@@ -238,7 +238,8 @@ async def test_a_person_who_comes_back_signed_out_is_not_asked_again_either(oaut
     await oauth.authorize(app, browser=browser)
     page = (await oauth.visit("/oauth/authorize", params=oauth.question(app))).headers["location"]
     assert (await oauth.visit(page)).headers["location"].startswith("/login")
-    assert "code" in _told(await oauth.visit(page, browser[0]))
+    onward = (await oauth.visit(page, browser[0])).text
+    assert f'content="0; url={BACK}?code=toc_' in onward
     assert (await oauth.visit(page, browser[0])).status_code == 410
 
 

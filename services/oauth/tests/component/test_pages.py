@@ -44,10 +44,9 @@ async def _listening(app: Any, port: int) -> AsyncIterator[str]:
 
 
 async def _third_party(scope: Any, receive: Any, send: Any) -> None:
-    """An app whose callback leads on to another host of its own, as many do."""
-    port = scope["server"][1]
+    """An app whose callback leads on, as most do."""
     if scope["path"] == "/back":
-        location = f"http://localhost:{port}/welcome?".encode() + scope["query_string"]
+        location = b"/welcome?" + scope["query_string"]
         await send({"type": "http.response.start", "status": 302, "headers": [(b"location", location)]})
         await send({"type": "http.response.body", "body": b""})
         return
@@ -246,4 +245,90 @@ async def test_no_other_page_can_frame_the_consent(site: Site) -> None:
     await page.wait_for_function("window.frames.length === 1")
     [frame] = [frame for frame in page.frames if frame.parent_frame is not None]
     assert await frame.get_by_role("button").count() == 0
-    assert any("frame" in complaint for complaint in site.complaints)
+    assert await frame.get_by_text("Card Table").count() == 0
+
+
+async def _device(site: Site, **fields: Any) -> dict[str, Any]:
+    """What a television that waits was told."""
+    app, _ = await site.oauth.app("none", **({"name": "Living Room TV"} | fields))
+    answer = await site.oauth.ask("/oauth/device_authorization", app, scope="relay")
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+@pytest.mark.parametrize(
+    ("locale", "scheme", "viewport"),
+    [("en-GB", "light", PHONE), ("zh-CN", "dark", PHONE), ("en-GB", "dark", DESK)],
+)
+async def test_a_person_connects_a_device_by_typing_its_code(
+    site: Site, shots: Path, locale: str, scheme: str, viewport: dict[str, int]
+) -> None:
+    told = await _device(site)
+    token, _ = site.oauth.people.sign_in()
+    page = await site.tab(token, viewport, locale, scheme)
+    shot = f"device-{viewport['width']}-{locale}-{scheme}"
+    answer = await page.goto(told["verification_uri"])
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    field = page.get_by_label("Code" if locale == "en-GB" else "代码")
+    assert await field.evaluate("field => field === document.activeElement")
+    await page.screenshot(path=shots / f"{shot}-1.png", full_page=True)
+    assert await _fits(page)
+    await page.keyboard.type(told["user_code"].lower().replace("-", ""))
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/oauth/consent?**")
+    await page.screenshot(path=shots / f"{shot}-2.png", full_page=True)
+    await page.get_by_role("button", name="Allow" if locale == "en-GB" else "允许").click()
+    await page.wait_for_url("**/oauth/device/allowed")
+    await page.screenshot(path=shots / f"{shot}-3.png", full_page=True)
+    assert await page.get_by_role("status").count() == 1
+    assert await _fits(page)
+    [device] = await site.oauth.rows("SELECT family FROM devices")
+    assert device["family"] is not None
+    assert site.complaints == []
+
+
+async def test_a_wrong_device_code_is_read_out_and_can_be_corrected(site: Site, shots: Path) -> None:
+    told = await _device(site)
+    token, _ = site.oauth.people.sign_in()
+    page = await site.tab(token, PHONE)
+    await page.goto(f"{told['verification_uri']}?user_code=BBBB-BBBB")
+    field = page.get_by_label("Code")
+    assert await field.input_value() == "BBBB-BBBB"
+    await page.get_by_role("button", name="Continue").click()
+    assert (await page.get_by_role("alert").inner_text()).startswith("No device is waiting")
+    assert await field.get_attribute("aria-invalid") == "true"
+    assert await field.evaluate("field => field === document.activeElement")
+    tree = await page.locator("main").aria_snapshot()
+    assert 'heading "Connect a device" [level=1]' in tree
+    assert 'textbox "Code"' in tree
+    await page.screenshot(path=shots / "device-360-wrong.png", full_page=True)
+    await field.fill(told["user_code"])
+    await page.get_by_role("button", name="Continue").click()
+    await page.wait_for_url("**/oauth/consent?**")
+    await page.get_by_role("button", name="Deny").click()
+    await page.wait_for_url("**/oauth/device/denied")
+    await page.screenshot(path=shots / "device-360-denied.png", full_page=True)
+    [complaint] = site.complaints
+    assert "404" in complaint
+
+
+async def test_an_app_that_nobody_registered_is_named_by_its_origin(site: Site, shots: Path) -> None:
+    token, _ = site.oauth.people.sign_in()
+    page = await site.tab(token, PHONE)
+    challenge = site.oauth.question(await _any_app(site))["code_challenge"]
+    asked = {"callback_url": f"{site.elsewhere}/back", "code_challenge": challenge}
+    await page.goto(f"{site.url}/auth?{urlencode(asked | {'code_challenge_method': 'S256'})}")
+    text = await page.get_by_role("main").inner_text()
+    assert "Nobody registered this app" in text
+    assert "http://127.0.0.1" in text
+    await page.screenshot(path=shots / "origin-360.png", full_page=True)
+    assert await _fits(page)
+    await page.get_by_role("button", name="Allow").click()
+    await page.wait_for_url("**/welcome?**")
+    assert parse_qs(urlsplit(page.url).query)["code"][0].startswith("toc_")
+    assert site.complaints == []
+
+
+async def _any_app(site: Site) -> Any:
+    app, _ = await site.oauth.app()
+    return app

@@ -40,7 +40,7 @@ class ConsentController(Controller):
         browsers: NamedDependency[Browsers],
         session_cookie: NamedDependency[SessionCookie],
     ) -> Response[str]:
-        """The page; 303 to sign in before it, and on when the person allowed all of it before."""
+        """The page; 303 to sign in before it, and a page that leads on when nothing needs to be asked."""
         secret = request.query_params.get("request", "")
         session = await signed_in(request, browsers, session_cookie)
         shown = await consents.show(secret, session)
@@ -80,7 +80,9 @@ def _answer(
     faults: dict[str, str] | None = None,
 ) -> Response[str]:
     if isinstance(shown, str):
-        return redirect(shown)
+        # No redirect: the form of the sign-in page led here, and its CSP lets it lead to this host only.
+        language = language_for(request)
+        return PAGES.render("onward.html", language, words=consent_words(language), target=shown)
     if isinstance(shown, SignIn):
         return sign_in_first(_path(secret), again=shown.again, login_hint=shown.login_hint)
     if session is None:

@@ -30,6 +30,8 @@ class ConsentWords(msgspec.Struct, frozen=True):
     returns_to: str
     revoke_note: str
     look_again: str
+    onward: str
+    go_on: str
     faults: dict[str, str]
 
 
@@ -56,6 +58,8 @@ ENGLISH = ConsentWords(
     returns_to="Then you go on to {place}.",
     revoke_note="You can take this back at any time on the page of your apps.",
     look_again="Please look at the marked fields.",
+    onward="You are signed in",
+    go_on="Go on to the app",
     faults={
         "amount": "An amount in USD above 0 and up to 1000000, such as 5 or 0.50.",
         "above_limit": "This is more than the limit.",
@@ -86,6 +90,8 @@ CHINESE = ConsentWords(
     returns_to="随后您将前往 {place}。",
     revoke_note="您可随时在“我的应用”页面撤销授权。",
     look_again="请检查标出的字段。",
+    onward="您已登录",
+    go_on="前往应用",
     faults={
         "amount": "请填写大于 0 且不超过 1000000 的美元金额，例如 5 或 0.50。",
         "above_limit": "此金额超过限额。",
