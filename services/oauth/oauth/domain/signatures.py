@@ -21,6 +21,8 @@ _MAX_PARAMETER_LENGTH = 700
 _MIN_MODULUS_LENGTH = 342
 """Characters of 2,048 bits of RSA."""
 _MAX_EXPONENT_LENGTH = 8
+_MALFORMED = (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What the parsers raise on text that a stranger made: JSON nested a thousand deep is one of them."""
 _PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
 
 
@@ -66,7 +68,7 @@ def read_unverified(token: str) -> Statement:
         parts = extract_compact(token.encode(), registry=_REGISTRY)
         header = parts.headers()
         claims = msgspec.json.decode(parts.payload or b"", type=dict[str, Any])
-    except (JoseError, ValueError, TypeError, AttributeError) as error:
+    except _MALFORMED as error:
         raise UnsignedError("The JWT is malformed.") from error
     if header.get("alg") not in ALGORITHMS:
         raise UnsignedError("The JWT is signed with an algorithm that is not accepted.")
@@ -77,7 +79,7 @@ def verify(token: str, key: Key) -> None:
     """UnsignedError unless `key` signed `token` with an algorithm that is its own."""
     try:
         jwt.decode(token, key, registry=_REGISTRY)
-    except (JoseError, ValueError, TypeError) as error:
+    except _MALFORMED as error:
         raise UnsignedError("The signature is wrong.") from error
 
 
@@ -95,5 +97,5 @@ def public_key(jwk: object) -> Key:
         raise UnsignedError("The key is too weak.")
     try:
         return import_key(dict(jwk))
-    except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except _MALFORMED as error:
         raise UnsignedError("The key is malformed.") from error
