@@ -96,7 +96,7 @@ def _read(proof: bytes) -> tuple[_Header, _Claims]:
             raise InvalidProofError("The proof is no JWT.")
         header = msgspec.json.decode(_decoded(parts[0]), type=_Header)
         claims = msgspec.json.decode(_decoded(parts[1]), type=_Claims)
-    except (ValueError, msgspec.DecodeError):
+    except (ValueError, msgspec.DecodeError, RecursionError):  # the last: JSON nested a thousand deep
         raise InvalidProofError("The proof is malformed or lacks a claim.") from None
     if header.typ != "dpop+jwt" or header.alg not in ALGORITHMS:
         raise InvalidProofError("The proof is of another type or signed with another algorithm.")

@@ -173,6 +173,16 @@ def test_a_shared_secret_or_no_algorithm_proves_nothing(proofs: Proofs, clock: F
         _check(proofs, right, unsigned + b"." + body + b".")
 
 
+def test_json_nested_deeper_than_we_read_is_refused_and_no_error_of_ours(
+    proofs: Proofs, holder: Holder
+) -> None:
+    head, body, signature = holder.proof().split(b".")
+    deep = base64.urlsafe_b64encode(b'{"typ":' + b"[" * 2_500).rstrip(b"=")
+    for sent in (b".".join((deep, body, signature)), b".".join((head, deep, signature))):
+        with pytest.raises(InvalidProofError):
+            _check(proofs, holder, sent)
+
+
 def test_none_and_two_proofs_are_refused(proofs: Proofs, holder: Holder) -> None:
     with pytest.raises(InvalidProofError):
         _check(proofs, holder)
