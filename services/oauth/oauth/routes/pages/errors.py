@@ -1,15 +1,19 @@
 """Errors on pages: people are told what happened and what to do, developers get the code."""
 
+import logging
 from typing import Any
 
 from litestar import Request, Response
+from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
 from common.contracts.errors import ServiceError
-from oauth.domain.errors import StaleFormError, UnknownTicketError
+from oauth.domain.errors import InvalidRequestError, StaleFormError, UnknownTicketError
 from oauth.routes.pages import PAGES
 from oauth.routes.pages.sessions import language_for
 from oauth.routes.pages.words import CommonWords, common_words
+
+_LOG = logging.getLogger(__name__)
 
 
 def error_page(request: Request[Any, Any, Any], error: ServiceError) -> Response[str]:
@@ -34,5 +38,20 @@ def _told(words: CommonWords, error: ServiceError) -> tuple[str, str]:
     return words.error_title, words.wrong_request
 
 
-page_handlers: ExceptionHandlersMap = {ServiceError: error_page}
+def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
+    _LOG.error("unhandled error on %s", request.url.path, exc_info=error)
+    return error_page(request, ServiceError("Internal error."))
+
+
+def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[str]:
+    if error.status_code >= 500:
+        return _unexpected(request, error)
+    return error_page(request, InvalidRequestError("The request is malformed.", status=error.status_code))
+
+
+page_handlers: ExceptionHandlersMap = {
+    ServiceError: error_page,
+    HTTPException: _http_error,
+    Exception: _unexpected,
+}
 """For controllers that answer with pages."""
