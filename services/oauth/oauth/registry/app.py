@@ -5,6 +5,7 @@ from oauth.parts import Feature, Parts
 from oauth.registry.adapters.nats import BillingLedger, GatewayDirectory
 from oauth.registry.consumers.people import follow_users
 from oauth.registry.routes.apps import AppController
+from oauth.registry.routes.connections import ConnectionController
 from oauth.registry.routes.grants import GrantController, ReceivedController
 from oauth.registry.usecases.apps import Registrar
 from oauth.registry.usecases.bootstrap import apply_apps, read_apps
@@ -25,7 +26,7 @@ async def open_registry(parts: Parts) -> None:
 
 
 REGISTRY = Feature(
-    controllers=(AppController, GrantController, ReceivedController),
+    controllers=(AppController, GrantController, ReceivedController, ConnectionController),
     names=("registrar", "grant_desk"),
     open=open_registry,
 )

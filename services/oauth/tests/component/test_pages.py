@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 
 from common.testing.server_process import free_port
+from oauth.domain.grants import Person
 
 CHROMIUM = Path("/usr/bin/chromium")
 PHONE, DESK = {"width": 360, "height": 780}, {"width": 1200, "height": 900}
@@ -332,3 +333,33 @@ async def test_an_app_that_nobody_registered_is_named_by_its_origin(site: Site, 
 async def _any_app(site: Site) -> Any:
     app, _ = await site.oauth.app()
     return app
+
+
+@pytest.mark.parametrize(("locale", "scheme"), [("en-GB", "light"), ("zh-CN", "dark")])
+async def test_a_person_removes_an_app_by_two_presses(
+    site: Site, shots: Path, locale: str, scheme: str
+) -> None:
+    token, session = site.oauth.people.sign_in("a.person.with.a.long.name@a-long-host-name.example.com")
+    person = Person(session.user, session.account, session.email)
+    for name in ("Card Table", "An app with a rather long name, as there are"):
+        app, _ = await site.oauth.app(name=name, homepage="https://cards.example/")
+        await site.oauth.code(app, "openid", "email", "charge", person=person)
+    for size, viewport in (("desk", DESK), ("phone", PHONE)):
+        page = await site.tab(token, viewport, locale, scheme)
+        answer = await page.goto(f"{site.url}/oauth/apps")
+        assert "form-action 'self';" in answer.headers["content-security-policy"]
+        assert await _fits(page)
+        await page.screenshot(path=shots / f"apps-{size}-{locale}-{scheme}.png", full_page=True)
+        entry = page.get_by_role("region").first
+        await entry.locator("summary").focus()
+        await page.keyboard.press("Enter")
+        assert await _fits(page)
+        await page.screenshot(path=shots / f"apps-{size}-{locale}-{scheme}-confirm.png", full_page=True)
+        await entry.get_by_role("button").click()
+        await page.wait_for_url("**/oauth/apps?removed=true")
+        assert await page.get_by_role("status").is_visible()
+    assert await page.get_by_role("region").count() == 0
+    await page.screenshot(path=shots / f"apps-phone-{locale}-{scheme}-none.png", full_page=True)
+    ended = await site.oauth.rows("SELECT 1 FROM grants WHERE revoked_by = 'user'")
+    assert len(ended) == 2
+    assert site.complaints == []
