@@ -19,7 +19,7 @@ from common.contracts.bootstrap import Bootstrap
 from common.contracts.errors import ServiceError
 from common.contracts.identity import IdentityEvent
 from common.contracts.plans import PlanBook
-from common.contracts.streams import BILLING, IDENTITY
+from common.contracts.streams import BILLING, IDENTITY, OAUTH
 from common.kit.bootstrap import load_bootstrap
 from common.kit.bus import Bus
 from common.kit.db import Database
@@ -36,6 +36,7 @@ from gateway.adapters.nats_tokens import NatsTokens
 from gateway.adapters.passwords import Argon2Passwords
 from gateway.adapters.postgres.identity import PostgresIdentity
 from gateway.adapters.postgres.keys import PostgresKeyFinder
+from gateway.consumers.delegations import delegation_consumer, serve_delegations
 from gateway.consumers.identity import apply_event, keep_current
 from gateway.consumers.memberships import membership_consumer
 from gateway.consumers.sessions import serve_sessions
@@ -111,30 +112,33 @@ class Gateway:
         """Open every connection, apply the bootstrap file, serve, and close in reverse."""
         bus = await Bus.connect(self.settings.nats_url, f"gateway-{self.settings.replica}")
         try:
-            await bus.ensure_streams([IDENTITY, BILLING])
+            await bus.ensure_streams([IDENTITY, BILLING, OAUTH])
             self.notices = NatsNotices(bus)
             self.outbox = OutboxPublisher(self.database, bus, "gateway")
             self.access_tokens.rpc = RpcClient(bus, self.plugin.telemetry)
             rpc = RpcServer(bus, "gateway", self.plugin.telemetry)
             serve_users(rpc, self.identity)
+            serve_delegations(rpc, self.identity, self.hasher)
             serve_sessions(rpc, self.sessions, self.tokens)
             self.plugin.checks |= {"postgres": self.database.ping, "nats": bus.ping}
             await keep_current(bus, self.cache)
             await keep_tokens_current(bus, self.cache)
             feed = NatsPlanFeed(bus, self.load_plans)
             await feed.read()
-            memberships = membership_consumer(bus, self.identity)
+            consumers = membership_consumer(bus, self.identity), delegation_consumer(bus, self.identity)
             generated = GeneratedKeysFile(self.settings.generated_keys_file)
             applier = Applier(self.identity, self.passwords, self.hasher, generated, self.notices)
             await apply_bootstrap(applier, self.bootstrap)
             async with self.services:
                 await self.outbox.start()
                 await rpc.start()
-                await memberships.start()
+                for consumer in consumers:
+                    await consumer.start()
                 tasks = asyncio.create_task(self._tidy()), asyncio.create_task(feed.run())
                 yield
                 await end_tasks(*tasks)
-                await memberships.stop()
+                for consumer in consumers:
+                    await consumer.stop()
                 await rpc.stop()
                 await self.outbox.stop()
         finally:

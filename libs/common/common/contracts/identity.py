@@ -1,5 +1,7 @@
 """People and keys: the gateway's events and the questions others may ask it."""
 
+from typing import Literal
+
 import msgspec
 
 from common.contracts.rpc import Method
@@ -92,6 +94,31 @@ class UserState(msgspec.Struct, frozen=True):
 
 
 USER_GET: Method[UserGet, UserState] = Method("rpc.gateway.user.get.v1", UserGet, UserState)
+
+
+class KeyDelegate(msgspec.Struct, frozen=True):
+    """A management key of `user` that the OAuth client `app` may hold, one per app and user.
+
+    `wish` is `get` (make it when there is none), `replace` (end the one there is, make another) or `end`. It
+    ends with the app's grant, too.
+    """
+
+    user: str
+    app: str
+    wish: Literal["get", "replace", "end"]
+
+
+class KeyDelegated(msgspec.Struct, frozen=True):
+    """`secret` is empty unless the key was made by this call: nobody can read it again. `not_found` is
+    answered as an error for a user who is unknown or disabled.
+    """
+
+    secret: str = ""
+
+
+KEY_DELEGATE: Method[KeyDelegate, KeyDelegated] = Method(
+    "rpc.gateway.key.delegate.v1", KeyDelegate, KeyDelegated
+)
 
 
 class SessionCheck(msgspec.Struct, frozen=True):

@@ -1,9 +1,11 @@
 """The composition root of aliases."""
 
+from oauth.aliases.adapters.nats import GatewayDelegator
 from oauth.aliases.adapters.postgres.origins import origins_in
 from oauth.aliases.routes.envelopes import COPY_PATH, EnvelopeController, EnvelopePageController
 from oauth.aliases.routes.origins import AllowController, AuthController, ExchangeController
 from oauth.aliases.usecases import envelopes, origins
+from oauth.aliases.usecases.delegations import Delegations
 from oauth.aliases.usecases.envelopes import EnvelopeFlow
 from oauth.aliases.usecases.origins import KeyFlow
 from oauth.parts import Feature, Parts
@@ -27,6 +29,12 @@ async def open_aliases(parts: Parts) -> None:
     )
     parts.completions[origins.KIND] = keys.complete
     parts.completions[envelopes.KIND] = signing_in.complete
+    if settings.management_tokens:
+        delegations = Delegations(parts.store, GatewayDelegator(parts.rpc), parts.clock)
+        parts.resources |= {
+            "management_token": delegations.get,
+            "management_token_reset": delegations.reset,
+        }
     state.key_flow = keys
     state.envelope_flow = signing_in
     state.resources = parts.resources

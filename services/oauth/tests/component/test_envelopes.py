@@ -1,5 +1,6 @@
 """OhMyGPT's dialect: its paths, its envelope and its error types over the same rules as the standard's."""
 
+import asyncio
 import base64
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -7,6 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from common.contracts.identity import KEY_DELEGATE, KeyDelegate, KeyDelegated
+from common.kit.rpc import RpcServer
+from common.kit.telemetry import Telemetry
 from oauth.domain.codes import challenge_of
 
 BACK = "https://cards.example/back"
@@ -176,6 +180,56 @@ async def test_management_tokens_are_switched_off(oauth: Any) -> None:
         answer = await oauth.http.post(f"/api/v1/user/oauth/app/{name}", json={}, headers=headers)
         assert answer.status_code == 404
         assert answer.json()["errorType"] == "not_supported_error"
+
+
+class Gateway:
+    """The gateway's side of delegated keys."""
+
+    def __init__(self) -> None:
+        self.asked: list[KeyDelegate] = []
+        self.meanwhile = asyncio.Event()
+        self.meanwhile.set()
+
+    async def delegate(self, request: KeyDelegate) -> KeyDelegated:
+        known = {one.wish for one in self.asked}
+        self.asked.append(request)
+        await self.meanwhile.wait()
+        return KeyDelegated("" if request.wish == "get" and known else f"sk-{len(self.asked)}")
+
+
+async def test_an_app_that_was_allowed_it_by_name_gets_the_management_key_once(bare_oauth: Any) -> None:
+    oauth, gateway = bare_oauth, Gateway()
+    server = RpcServer(oauth.bus, "gateway-keys", Telemetry("test", "test-0", "", 0.0))
+    server.add(KEY_DELEGATE, gateway.delegate)
+    await server.start()
+    oauth.stack.push_async_callback(server.stop)
+    await oauth.start_replica(management_tokens=True)
+    app, secret = await oauth.app(scopes=(*SCOPES, "management_token"))
+    target = await _decide(oauth, _query(app, scope="general_api_access management_token", **PKCE))
+    issued = await _issue(oauth, app, secret, _code(target), code_verifier=VERIFIER)
+    headers = {"authorization": f"Bearer {issued.json()['data']['token']}"}
+
+    async def ask(name: str) -> httpx.Response:
+        path = f"/api/v1/user/oauth/app/{name}"
+        answer: httpx.Response = await oauth.http.post(path, json={}, headers=headers)
+        return answer
+
+    assert (await ask("get-admin-token")).json()["data"] == {"token": "sk-1"}
+    again = await ask("get-admin-token")
+    assert (again.status_code, again.json()["errorType"]) == (409, "conflict_error")
+    assert (await ask("reset-admin-token")).json()["data"] == {"token": "sk-3"}
+    assert {(one.app, one.wish) for one in gateway.asked} == {
+        (app.client_id, "get"),
+        (app.client_id, "replace"),
+    }
+    gateway.meanwhile.clear()
+    asking = asyncio.create_task(ask("reset-admin-token"))
+    while len(gateway.asked) < 4:
+        await asyncio.sleep(0.01)  # reason: the request is on its way through the broker
+    await oauth.rows("UPDATE grants SET revoked_at = now(), revoked_by = 'user'")
+    gateway.meanwhile.set()
+    assert (await asking).status_code == 401
+    assert gateway.asked[-1].wish == "end", "no key outlives the grant that ended while it was made"
 
 
 async def test_a_code_is_shown_to_be_copied_and_nothing_else_is(oauth: Any) -> None:

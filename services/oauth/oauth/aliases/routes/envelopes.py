@@ -116,6 +116,7 @@ class EnvelopeController(Controller):
         token = await bearers.check(authorization, proofs, request.method, request.url.path, call.scope)
         body = await read_body(request)
         key = request.headers.get("idempotency-key") or text_of(body, "idempotency_key") or ""
+        body.pop("idempotency_key", None)
         if len(key) > _MAX_KEY:
             raise InvalidRequestError(f"An Idempotency-Key has at most {_MAX_KEY} characters.")
         answer = await ask(resources, call, token, body, key)
