@@ -116,6 +116,6 @@ def _row(listed: Listed, common: CommonWords, now: datetime) -> Row:
         limit="" if spending.limit_nano is None else format_usd(spending.limit_nano),
         spent=None if listed.spent_nano is None else format_usd(listed.spent_nano),
         since=tell_time(grant.created_at, zone),
-        used="" if listed.used_at is None else tell_time(listed.used_at, zone),
+        used="" if listed.used_at in (None, grant.created_at) else tell_time(listed.used_at, zone),
         has_ended=spending.expires_at is not None and spending.expires_at <= now,
     )
