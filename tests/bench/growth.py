@@ -3,7 +3,7 @@
 Two ledgers in one run, each alone with its PostgreSQL and NATS: the first is measured empty, the second after
 it was filled by SQL, sealed and vacuumed; then the first once more, so that a machine that got busier shows.
 The bar is p99 within 1.3 times. Prints what a transfer weighs, how fast the chain is made and how long an
-audit takes at that size.
+audit takes at that size, and how many bare transfers the SQL does.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import httpx
 from bench import billing, processes
 from bench.growth_fill import Filled, fill
 from bench.processes import Suite
+from bench.raw_transfers import raw_transfers
 from common.contracts.principals import Principal
 from common.kit.ids import uuid7
 from common.kit.principal import PrincipalSigner
@@ -30,6 +31,7 @@ from common.kit.principal import PrincipalSigner
 BAR = 1.3
 PAIRS_A_SECOND = 300
 RECORDS_A_SECOND = 1000
+RAW_TRANSFERS = 20_000
 _ADMIN_S = 3600
 _PATIENCE_S = 900
 
@@ -70,7 +72,6 @@ async def settle(dsn: str) -> float:
             await asyncio.sleep(0.5)  # reason: another process seals
         sealed_s = time.perf_counter() - started
         await connection.execute("VACUUM (ANALYZE)")
-        await connection.execute("CHECKPOINT")
     finally:
         await connection.close()
     return sealed_s
@@ -105,7 +106,19 @@ def table(figures: dict[str, Any]) -> str:
             f"{name}: empty {empty[name]:.2f} and {again[name]:.2f}, full {full[name]:.2f},"
             f" ratio {ratio:.2f} (bar {BAR})"
         )
+    for count, published in billing.PGLEDGER.items():
+        bare = [figures["raw_transfers_per_s"][name][count] for name in ("empty", "full")]
+        lines.append(
+            f"bare transfers a second, {count} accounts: empty {bare[0]:,.0f}, full {bare[1]:,.0f}"
+            f" (pgledger publishes {published:,} on an M3 laptop)"
+        )
     return "\n".join(lines)
+
+
+async def _raw(suite: Suite) -> dict[str, float]:
+    """Transfers a second of the bare SQL, by number of accounts as pgledger publishes them."""
+    dsn, names = str(suite.state["dsn"]), billing.accounts()
+    return {count: await raw_transfers(dsn, names[: int(count)], RAW_TRANSFERS) for count in billing.PGLEDGER}
 
 
 def run(rows: int, accounts: int, seconds: int) -> dict[str, Any]:
@@ -127,12 +140,14 @@ def run(rows: int, accounts: int, seconds: int) -> dict[str, Any]:
         measure(second, 2)
         full = measure(second, seconds)
         again = measure(first, seconds)
+        raw = {name: asyncio.run(_raw(suite)) for name, suite in (("empty", first), ("full", second))}
         return {
             "filled": asdict(filled),
             "sealed_s": sealed_s,
             "empty": empty,
             "full": full,
             "empty_again": again,
+            "raw_transfers_per_s": raw,
             "audits": audits(second),
         }
 

@@ -117,6 +117,7 @@ async def fill(dsn: str, accounts: int, transfers: int) -> Filled:
         chunks = iter(range(0, cycles, _CHUNK))
         await asyncio.gather(*(_insert(dsn, statements, chunks, cycles) for _ in range(_FILLERS)))
         for statement in (*indexes, *_TOTALS):
+            print(" ".join(statement.split())[:80], flush=True)
             await connection.execute(statement.format(**values))
         seconds = time.perf_counter() - started
         return await _weigh(connection, accounts, cycles, seconds)
@@ -140,8 +141,10 @@ async def _insert(dsn: str, statements: list[str], chunks: Iterator[int], cycles
     try:
         await connection.execute("SET ROLE billing; SET synchronous_commit = off")
         for start in chunks:
+            end = min(start + _CHUNK, cycles)
             for statement in statements:
-                await connection.execute(statement, start, min(start + _CHUNK, cycles) - 1)
+                await connection.execute(statement, start, end - 1)
+            print(f"filled {end * TRANSFERS_A_CYCLE:,} of {cycles * TRANSFERS_A_CYCLE:,}", flush=True)
     finally:
         await connection.close()
 

@@ -37,8 +37,7 @@ def format_decimal(value: int, places: int) -> str:
     """The shortest plain decimal of `value` x 10**-places: no exponent, no trailing zeros, `0` for zero."""
     sign = "-" if value < 0 else ""
     whole, fraction = divmod(abs(value), 10**places)
-    digits = str(fraction).zfill(places).rstrip("0")
-    return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
+    return f"{sign}{whole}.{fraction:0{places}}".rstrip("0") if fraction else f"{sign}{whole}"
 
 
 def parse_usd(text: str) -> int:
