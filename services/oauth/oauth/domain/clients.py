@@ -102,7 +102,7 @@ def _read_basic(authorization: str) -> Credentials:
     client_id, colon, secret = pair.partition(":")
     if not colon:
         raise InvalidClientError("The Authorization header is malformed.")
-    return Credentials(unquote_plus(client_id), unquote_plus(secret))
+    return Credentials(unquote_plus(client_id), unquote_plus(secret) or None)  # a public app has none
 
 
 def _read_assertion(form: Mapping[str, str]) -> str | None:

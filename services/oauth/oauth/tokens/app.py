@@ -1,6 +1,7 @@
 """The composition root of tokens."""
 
 from oauth.domain.apps import AUTH_METHODS
+from oauth.domain.scopes import SCOPES
 from oauth.domain.signatures import ALGORITHMS
 from oauth.parts import Feature, Parts
 from oauth.tokens.consumers.checks import add_token_methods
@@ -26,6 +27,8 @@ async def open_tokens(parts: Parts) -> None:
     state.metadata = parts.metadata
     add_token_methods(parts.server, TokenChecks(store, digester, clock))
     parts.metadata |= _metadata(issuer, [CODE, REFRESH, *parts.grant_types])
+    off = () if parts.settings.management_tokens else ("management_token",)
+    parts.metadata["scopes_supported"] = [scope for scope in SCOPES if scope not in off]
 
     async def prune() -> None:
         await store.prune(clock())

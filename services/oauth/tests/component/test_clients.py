@@ -98,6 +98,7 @@ async def test_wrong_credentials_are_invalid_client_at_every_endpoint(oauth: Any
     ]
     headers = [
         _basic(app.client_id, "wrong"),
+        _basic(app.client_id, ""),
         _basic("unknown", secret),
         {"authorization": "Basic !"},
         {"authorization": "Basic " + base64.b64encode(b"no colon").decode()},
@@ -118,6 +119,8 @@ async def test_a_public_app_says_who_it_is_and_may_not_introspect(oauth: Any) ->
     form = UNKNOWN | {"client_id": app.client_id}
     assert _is_let_in(await oauth.http.post("/oauth/token", data=form))
     assert _is_let_in(await oauth.http.post("/oauth/revoke", data=form))
+    by_header = _basic(app.client_id, "")
+    assert _is_let_in(await oauth.http.post("/oauth/token", data=UNKNOWN, headers=by_header))
     assert _is_shut_out(await oauth.http.post("/oauth/introspect", data=form))
 
 

@@ -1,5 +1,6 @@
 """Tokens revoked, introspected, checked and forgotten; and what the metadata promises."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -62,6 +63,26 @@ async def test_a_revoked_refresh_token_ends_all_of_its_family_and_no_other(oauth
     assert (await _revoke(oauth, app, secret, told["refresh_token"])).status_code == 200
     assert (await oauth.events(1))[0]["by"] == "app"
     assert await oauth.rows("SELECT 1 FROM people WHERE event_sequence = 1")
+
+
+async def test_no_token_outlives_a_revocation_that_comes_while_it_is_made(bare_oauth: Any) -> None:
+    oauth = bare_oauth
+    replicas = [await oauth.start_replica(), await oauth.start_replica()]
+    app, secret = await oauth.app()
+    own = {"client_id": app.client_id, "client_secret": secret}
+    for _ in range(5):
+        held = await oauth.tokens(app, secret)
+        renewal = own | {"grant_type": "refresh_token", "refresh_token": held["refresh_token"]}
+        revocation = own | {"token": held["refresh_token"]}
+        renewed, revoked = await asyncio.gather(
+            replicas[0].post("/oauth/token", data=renewal),
+            replicas[1].post("/oauth/revoke", data=revocation),
+        )
+        assert revoked.status_code == 200
+        assert renewed.status_code in (200, 400)
+        for answer in (held, renewed.json()):
+            for name in ("access_token", "refresh_token"):
+                assert not (await _introspect(oauth, app, secret, answer.get(name, "none")))["active"]
 
 
 async def test_what_is_unknown_is_revoked_with_200_and_what_is_anothers_is_refused(oauth: Any) -> None:
@@ -191,3 +212,5 @@ async def test_the_metadata_lists_what_works_under_the_issuer(bare_oauth: Any, i
     assert "none" not in told["introspection_endpoint_auth_methods_supported"]
     assert {"authorization_code", "refresh_token"} <= set(told["grant_types_supported"])
     assert "ES256" in told["dpop_signing_alg_values_supported"]
+    assert {"openid", "relay", "charge"} <= set(told["scopes_supported"])
+    assert "management_token" not in told["scopes_supported"]
