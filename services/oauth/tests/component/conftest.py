@@ -59,6 +59,8 @@ from oauth.settings import Settings
 ISSUER = "http://127.0.0.1:8080"
 KEYS = "k1:a-secret-of-sixteen-bytes"
 COOKIE = "tollway_session"
+CHARGES = "/oauth/v1/charges"
+USD = 1_000_000_000
 PEPPER = "pepper-for-the-tests"
 REDIRECT_URI = "https://cards.example/back"
 VERIFIER = "verifier-of-the-tests-of-at-least-43-characters"
@@ -343,6 +345,10 @@ class Ledger:
         self.dsn = dsn
         self.http = http
 
+    def shop(self, oauth: OAuth) -> "Shop":
+        """One more app and person, to be opened."""
+        return Shop(oauth, self)
+
     async def fund(self, account: str, amount: str = "100") -> None:
         """Put USD into a wallet, as an administrator does."""
         answer = await self.http.post("/api/billing/topups", json={"account": account, "amount": amount})
@@ -371,6 +377,59 @@ class Ledger:
             return list(await connection.fetch(sql, *values))
         finally:
             await connection.close()
+
+
+class Shop:
+    """An app, a person who allowed it to charge, and the token for that."""
+
+    def __init__(self, oauth: Any, ledger: Any) -> None:
+        self.oauth = oauth
+        self.ledger = ledger
+        self.person = Person(uuid7(), uuid7(), "ann@example.com")
+        self.app: Any
+        self.token = ""
+
+    async def open(self, balance: str = "100", spending: Spending | None = None, **app: Any) -> "Shop":
+        self.app, self.secret = await self.oauth.app(**({"fee_micro": 50_000} | app))
+        spending = spending or Spending(50 * USD, "month")
+        told = await self.oauth.tokens(self.app, self.secret, "charge", person=self.person, spending=spending)
+        self.token = told["access_token"]
+        if balance != "0":
+            await self.ledger.fund(self.person.account, balance)
+        return self
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.token}"}
+
+    async def ask(
+        self, amount: Any = "1", key: str | None = "", http: Any = None, **fields: Any
+    ) -> httpx.Response:
+        headers = dict(self.headers)
+        if key is not None:
+            headers["idempotency-key"] = key or uuid7()
+        body = {"amount": amount} | fields
+        answer: httpx.Response = await (http or self.oauth.http).post(CHARGES, json=body, headers=headers)
+        return answer
+
+    async def charge(self, amount: str = "1", **fields: Any) -> dict[str, Any]:
+        answer = await self.ask(amount, **fields)
+        assert answer.status_code == 201, answer.text
+        told: dict[str, Any] = answer.json()
+        return told
+
+    async def act(self, path: str, body: Any = None, key: str | None = None) -> httpx.Response:
+        headers = self.headers | ({"idempotency-key": key} if key is not None else {})
+        answer: httpx.Response = await self.oauth.http.post(
+            f"{CHARGES}/{path}", json=body or {}, headers=headers
+        )
+        return answer
+
+    async def get(self, path: str = "", **params: Any) -> httpx.Response:
+        answer: httpx.Response = await self.oauth.http.get(
+            f"{CHARGES}{path}", headers=self.headers, params=params
+        )
+        return answer
 
 
 @asynccontextmanager
@@ -457,6 +516,18 @@ async def ledger(bare_oauth: OAuth, database: DatabaseFactory, nats_url: str) ->
     headers = bare_oauth.owner(None, None, "admin")
     async with billing_process(await database("billing"), nats_url, headers) as ledger:
         yield ledger
+
+
+@pytest.fixture
+async def shop(ledger: Ledger, oauth: OAuth) -> "Shop":
+    """An app, and a person with 100 USD who lets it charge 50 a month; the platform's share is 5 %."""
+    return await ledger.shop(oauth).open()
+
+
+@pytest.fixture
+def bare_shop(oauth: OAuth) -> "Shop":
+    """One to be opened without a billing, where nothing can be charged."""
+    return Shop(oauth, None)
 
 
 @pytest.fixture

@@ -5,82 +5,20 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-import httpx
-import pytest
-
-from common.kit.ids import uuid7
-from oauth.domain.grants import Person, Spending
+from oauth.domain.grants import Spending
 
 USD = 1_000_000_000
 CHARGES = "/oauth/v1/charges"
 
 
-class Shop:
-    """An app, a person who allowed it to charge, and the token for that."""
-
-    def __init__(self, oauth: Any, ledger: Any) -> None:
-        self.oauth = oauth
-        self.ledger = ledger
-        self.person = Person(uuid7(), uuid7(), "ann@example.com")
-        self.app: Any
-        self.token = ""
-
-    async def open(self, balance: str = "100", spending: Spending | None = None, **app: Any) -> "Shop":
-        self.app, self.secret = await self.oauth.app(**({"fee_micro": 50_000} | app))
-        spending = spending or Spending(50 * USD, "month")
-        told = await self.oauth.tokens(self.app, self.secret, "charge", person=self.person, spending=spending)
-        self.token = told["access_token"]
-        if balance != "0":
-            await self.ledger.fund(self.person.account, balance)
-        return self
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self.token}"}
-
-    async def ask(
-        self, amount: Any = "1", key: str | None = "", http: Any = None, **fields: Any
-    ) -> httpx.Response:
-        headers = dict(self.headers)
-        if key is not None:
-            headers["idempotency-key"] = key or uuid7()
-        body = {"amount": amount} | fields
-        answer: httpx.Response = await (http or self.oauth.http).post(CHARGES, json=body, headers=headers)
-        return answer
-
-    async def charge(self, amount: str = "1", **fields: Any) -> dict[str, Any]:
-        answer = await self.ask(amount, **fields)
-        assert answer.status_code == 201, answer.text
-        told: dict[str, Any] = answer.json()
-        return told
-
-    async def act(self, path: str, body: Any = None, key: str | None = None) -> httpx.Response:
-        headers = self.headers | ({"idempotency-key": key} if key is not None else {})
-        answer: httpx.Response = await self.oauth.http.post(
-            f"{CHARGES}/{path}", json=body or {}, headers=headers
-        )
-        return answer
-
-    async def get(self, path: str = "", **params: Any) -> httpx.Response:
-        answer: httpx.Response = await self.oauth.http.get(
-            f"{CHARGES}{path}", headers=self.headers, params=params
-        )
-        return answer
-
-
-@pytest.fixture
-async def shop(ledger: Any, oauth: Any) -> Shop:
-    return await Shop(oauth, ledger).open()
-
-
-async def books(shop: Shop, taken_nano: int, fee_nano: int) -> None:
+async def books(shop: Any, taken_nano: int, fee_nano: int) -> None:
     """What the person paid is what the app and the platform have."""
     assert await shop.ledger.owed(f"app_payable:{shop.app.client_id}") == taken_nano - fee_nano
     assert await shop.ledger.owed("fees") == fee_nano
     await shop.ledger.prove()
 
 
-async def test_a_charge_moves_the_money_to_app_and_platform_and_is_told(shop: Shop) -> None:
+async def test_a_charge_moves_the_money_to_app_and_platform_and_is_told(shop: Any) -> None:
     told = await shop.charge("0.25", description="image pack", reference="order-77", metadata={"a": "b"})
     assert (told["object"], told["status"], told["currency"]) == ("charge", "succeeded", "USD")
     assert (told["amount"], told["amount_captured"], told["amount_refunded"]) == ("0.25", "0.25", "0")
@@ -104,12 +42,12 @@ async def test_the_fee_is_rounded_once_half_to_even_and_may_be_nothing_or_all(
         (0, "1", "0"),
         (1_000_000, "1", "1"),
     ):
-        shop = await Shop(oauth, ledger).open(fee_micro=fee_micro)
+        shop = await ledger.shop(oauth).open(fee_micro=fee_micro)
         assert (await shop.charge(amount))["fee"] == fee
     await ledger.prove()
 
 
-async def test_fifty_requests_with_one_key_on_two_replicas_make_one_charge(shop: Shop) -> None:
+async def test_fifty_requests_with_one_key_on_two_replicas_make_one_charge(shop: Any) -> None:
     first, second = shop.oauth.http, await shop.oauth.start_replica()
     answers = await asyncio.gather(
         *(shop.ask("1", key="order-1", http=(first, second)[number % 2]) for number in range(50))
@@ -129,7 +67,7 @@ async def test_fifty_requests_with_one_key_on_two_replicas_make_one_charge(shop:
 async def test_of_two_hundred_charges_against_a_limit_for_ten_exactly_ten_are_made(
     ledger: Any, oauth: Any
 ) -> None:
-    shop = await Shop(oauth, ledger).open("1000", Spending(10 * USD, "day"))
+    shop = await ledger.shop(oauth).open("1000", Spending(10 * USD, "day"))
     first, second = oauth.http, await oauth.start_replica()
     answers = await asyncio.gather(
         *(shop.ask("1", http=(first, second)[number % 2]) for number in range(200))
@@ -146,7 +84,7 @@ async def test_of_two_hundred_charges_against_a_limit_for_ten_exactly_ten_are_ma
 
 
 async def test_a_key_means_one_body_and_keeps_its_refusal(ledger: Any, oauth: Any) -> None:
-    shop = await Shop(oauth, ledger).open("0")
+    shop = await ledger.shop(oauth).open("0")
     refused = await shop.ask("1", key="k")
     assert (refused.status_code, refused.json()["code"]) == (402, "insufficient_balance")
     assert refused.json()["topup"] == "/oauth/v1/topup_orders"
@@ -155,52 +93,48 @@ async def test_a_key_means_one_body_and_keeps_its_refusal(ledger: Any, oauth: An
     assert (await shop.ask("1", key="l")).status_code == 201
     other = await shop.ask("2", key="l")
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
-    again = await Shop(oauth, ledger).open("1")
+    again = await ledger.shop(oauth).open("1")
     assert (await again.ask("1", key="l")).status_code == 201, "keys of two apps never meet"
 
 
 async def test_more_than_the_person_allows_at_once_is_refused(ledger: Any, oauth: Any) -> None:
-    shop = await Shop(oauth, ledger).open("100", Spending(50 * USD, "month", max_charge_nano=USD // 2))
+    shop = await ledger.shop(oauth).open("100", Spending(50 * USD, "month", max_charge_nano=USD // 2))
     refused = await shop.ask("0.500000001")
     assert (refused.status_code, refused.json()["code"]) == (403, "charge_too_large")
     assert refused.json()["max_per_charge"] == "0.5"
     assert (await shop.ask("0.5")).status_code == 201
 
 
-@pytest.mark.parametrize(
-    ("body", "param"),
-    [
+async def test_what_cannot_be_charged_is_refused_at_its_field(oauth: Any, bare_shop: Any) -> None:
+    shop = await bare_shop.open("0")
+    for body, param in (
         ({"amount": "0"}, "amount"),
         ({"amount": "-1"}, "amount"),
         ({"amount": "0.0000000001"}, "amount"),
         ({"amount": "1000001"}, "amount"),
         ({"amount": "1e3"}, "amount"),
         ({"amount": "NaN"}, "amount"),
-        ({"amount": "٣"}, "amount"),
+        ({"amount": "\u0663"}, "amount"),
         ({"amount": 1}, "amount"),
         ({"amount": "1", "currency": "EUR"}, "currency"),
         ({"amount": "1", "description": "x" * 501}, "description"),
         ({"amount": "1", "reference": "\0"}, "reference"),
         ({"amount": "1", "metadata": {str(number): "" for number in range(21)}}, "metadata"),
+        ({"amount": "1", "metadata": {"x" * 41: ""}}, "metadata"),
         ({"amount": "1", "user": "x"}, None),
         ({}, None),
-    ],
-)
-async def test_what_cannot_be_charged_is_refused_at_its_field(shop: Shop, body: Any, param: str) -> None:
-    answer = await shop.oauth.http.post(CHARGES, json=body, headers=shop.headers | {"idempotency-key": "k"})
-    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), answer.text
-    if param is not None:
-        assert answer.json()["param"] == param
-    assert await shop.oauth.rows("SELECT 1 FROM charges") == []
+    ):
+        answer = await oauth.http.post(CHARGES, json=body, headers=shop.headers | {"idempotency-key": "k"})
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), answer.text
+        if param is not None:
+            assert answer.json()["param"] == param, body
+    for key in (None, "x" * 256):
+        refused = await shop.ask("1", key=key)
+        assert (refused.status_code, refused.json()["param"]) == (400, "Idempotency-Key")
+    assert await oauth.rows("SELECT 1 FROM charges") == []
 
 
-@pytest.mark.parametrize("key", [None, "x" * 256])
-async def test_a_charge_needs_a_key_of_a_sane_length(shop: Shop, key: str | None) -> None:
-    answer = await shop.ask("1", key=key)
-    assert (answer.status_code, answer.json()["param"]) == (400, "Idempotency-Key")
-
-
-async def test_only_a_live_token_with_the_scope_charges(shop: Shop) -> None:
+async def test_only_a_live_token_with_the_scope_charges(shop: Any) -> None:
     oauth = shop.oauth
     told = await oauth.tokens(shop.app, shop.secret, "relay", person=shop.person)
     headers = {"authorization": f"Bearer {told['access_token']}", "idempotency-key": "k"}
@@ -215,10 +149,10 @@ async def test_only_a_live_token_with_the_scope_charges(shop: Shop) -> None:
     assert (revoked.status_code, revoked.json()["code"]) == (401, "invalid_token")
 
 
-async def test_another_app_and_another_person_see_nothing(shop: Shop) -> None:
+async def test_another_app_and_another_person_see_nothing(shop: Any) -> None:
     charge = await shop.charge()
-    other_app = await Shop(shop.oauth, shop.ledger).open("1")
-    other_person = Shop(shop.oauth, shop.ledger)
+    other_app = await shop.ledger.shop(shop.oauth).open("1")
+    other_person = shop.ledger.shop(shop.oauth)
     other_person.app = shop.app
     told = await shop.oauth.tokens(shop.app, shop.secret, "charge", person=other_person.person)
     other_person.token = told["access_token"]
@@ -230,7 +164,7 @@ async def test_another_app_and_another_person_see_nothing(shop: Shop) -> None:
     assert (await shop.get("/no-uuid")).status_code == 404
 
 
-async def test_the_list_is_newest_first_in_pages_and_by_status(shop: Shop) -> None:
+async def test_the_list_is_newest_first_in_pages_and_by_status(shop: Any) -> None:
     made = [(await shop.charge("0.01"))["id"] for _ in range(3)]
     held = (await shop.charge("0.01", capture=False))["id"]
     page = (await shop.get("", limit=2)).json()
@@ -244,7 +178,7 @@ async def test_the_list_is_newest_first_in_pages_and_by_status(shop: Shop) -> No
     assert (await shop.get("", after="x")).status_code == 400
 
 
-async def test_what_is_held_is_captured_in_part_and_the_rest_goes_back(shop: Shop) -> None:
+async def test_what_is_held_is_captured_in_part_and_the_rest_goes_back(shop: Any) -> None:
     held = await shop.charge("10", capture=False)
     assert (held["status"], held["amount_captured"], held["fee"]) == ("requires_capture", "0", "0")
     assert held["expires_at"] is not None
@@ -261,7 +195,7 @@ async def test_what_is_held_is_captured_in_part_and_the_rest_goes_back(shop: Sho
     await books(shop, 4 * USD, USD // 5)
 
 
-async def test_what_is_canceled_goes_back_and_cannot_be_captured(shop: Shop) -> None:
+async def test_what_is_canceled_goes_back_and_cannot_be_captured(shop: Any) -> None:
     held = await shop.charge("10", capture=False)
     canceled = (await shop.act(f"{held['id']}/cancel")).json()
     assert canceled["status"] == "canceled"
@@ -272,7 +206,7 @@ async def test_what_is_canceled_goes_back_and_cannot_be_captured(shop: Shop) -> 
     assert [event["type"] for event in await shop.oauth.events(1)] == ["oauth.charge.canceled.v1"]
 
 
-async def test_capture_and_cancel_at_once_resolve_a_charge_once(shop: Shop) -> None:
+async def test_capture_and_cancel_at_once_resolve_a_charge_once(shop: Any) -> None:
     await shop.oauth.start_replica()
     held = await shop.charge("10", capture=False)
     paths = [f"{held['id']}/capture", f"{held['id']}/cancel"] * 10
@@ -286,7 +220,7 @@ async def test_capture_and_cancel_at_once_resolve_a_charge_once(shop: Shop) -> N
     await shop.ledger.prove()
 
 
-async def test_what_is_not_captured_in_time_expires(shop: Shop) -> None:
+async def test_what_is_not_captured_in_time_expires(shop: Any) -> None:
     held = await shop.charge("10", capture=False)
     await shop.ledger.rows("UPDATE holds SET expires_at = now()")
     late = await shop.act(f"{held['id']}/capture")
@@ -296,7 +230,7 @@ async def test_what_is_not_captured_in_time_expires(shop: Shop) -> None:
     assert await shop.ledger.balance(shop.person.account) == "100"
 
 
-async def test_the_sweep_finds_what_expired_and_what_is_held_under_a_grant_that_ended(shop: Shop) -> None:
+async def test_the_sweep_finds_what_expired_and_what_is_held_under_a_grant_that_ended(shop: Any) -> None:
     expired = await shop.charge("10", capture=False)
     await shop.ledger.rows("UPDATE holds SET expires_at = now()")
     await shop.oauth.rows("UPDATE charges SET due_at = $1", shop.oauth.clock.now() - timedelta(seconds=1))
@@ -308,7 +242,7 @@ async def test_the_sweep_finds_what_expired_and_what_is_held_under_a_grant_that_
     await shop.ledger.prove()
 
 
-async def swept(shop: Shop, charge: str, state: str) -> None:
+async def swept(shop: Any, charge: str, state: str) -> None:
     """The charge gets there by itself."""
     async with asyncio.timeout(15):
         while True:

@@ -5,8 +5,13 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from common.contracts.rpc import Method, RequestT, ResponseT
+from common.webhooks.signatures import Secret
 from oauth.charges.domain.charges import Charge, ChargeQuery, Settlement, State
+from oauth.charges.domain.payouts import Payout, PayoutStatus
 from oauth.charges.domain.refunds import Refund
+from oauth.charges.domain.statements import Entry
+from oauth.charges.domain.topups import TopupOrder
+from oauth.charges.domain.webhooks import Delivery, Webhook
 
 
 @runtime_checkable
@@ -81,4 +86,89 @@ class RefundStore(Protocol):
 
     async def list_of(self, charge: str) -> list[Refund]:
         """The charge's, in the order they were made."""
+        ...
+
+
+@runtime_checkable
+class TopupStore(Protocol):
+    """Whose orders there are."""
+
+    async def add(self, order: TopupOrder) -> None:
+        """Keep it; the same id is the same order."""
+        ...
+
+    async def find(self, order: str) -> TopupOrder | None:
+        """By id."""
+        ...
+
+
+@runtime_checkable
+class PayoutStore(Protocol):
+    """Payouts, each method in a transaction of its own."""
+
+    async def add(self, payout: Payout) -> Payout:
+        """Keep a new one, or the stored one of the same key."""
+        ...
+
+    async def claim(self, payout: str, now: datetime) -> bool:
+        """Go on with one that was not heard of in time; one of many gets it."""
+        ...
+
+    async def claim_due(self, now: datetime, limit: int) -> list[Payout]:
+        """Those that were not heard of in time, claimed."""
+        ...
+
+    async def settle(self, payout: Payout, state: PayoutStatus, now: datetime) -> Payout:
+        """It was paid, with its line in the statement, or refused; once."""
+        ...
+
+
+@runtime_checkable
+class StatementReader(Protocol):
+    """The statements of apps."""
+
+    async def list_page(self, app: str, after: int, limit: int) -> list[Entry]:
+        """Up to `limit` lines behind a position, oldest first."""
+        ...
+
+
+@runtime_checkable
+class WebhookStore(Protocol):
+    """The apps' webhooks, their secrets sealed."""
+
+    async def put(self, webhook: Webhook, secret: Secret) -> bool:
+        """Keep it; True when the app had none, and `secret` is its secret. Enabling forgets its failures."""
+        ...
+
+    async def find(self, app: str) -> Webhook | None:
+        """The app's."""
+        ...
+
+    async def secrets(self, app: str) -> list[Secret]:
+        """Its secrets, the newest first; NotFoundError when there is none."""
+        ...
+
+    async def change_secrets(self, app: str, secrets: Sequence[Secret]) -> None:
+        """Its secrets."""
+        ...
+
+    async def remove(self, app: str) -> None:
+        """The webhook and its deliveries."""
+        ...
+
+    async def disable(self, app: str, reason: str) -> None:
+        """Send nothing more there."""
+        ...
+
+
+@runtime_checkable
+class DeliveryLog(Protocol):
+    """What was sent to an app, or is to be."""
+
+    async def list_page(self, app: str, before: int, limit: int) -> list[Delivery]:
+        """Deliveries with a number below `before`, newest first."""
+        ...
+
+    async def again(self, app: str, delivery: int, now: datetime) -> bool:
+        """Deliver it once more from the first attempt; False when there is no such delivery."""
         ...

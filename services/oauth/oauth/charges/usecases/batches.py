@@ -48,6 +48,10 @@ class Batches(Generic[ItemT, ResultT]):
             elif not batch[0][1].done():
                 batch[0][1].set_exception(error)
             return
+        except BaseException:  # the service ends: nobody waits for ever
+            for _, future in batch:
+                future.cancel()
+            raise
         for (_, future), result in zip(batch, results, strict=True):
             if not future.done():
                 future.set_result(result)

@@ -1,0 +1,82 @@
+"""/api/oauth/charges: what apps took of the caller's own balance."""
+
+from datetime import datetime
+
+import msgspec
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
+
+from common.contracts.principals import Principal
+from common.kit.money import format_usd
+from oauth.charges.domain.charges import Charge, ChargeQuery, Status, states_of, status_of
+from oauth.charges.routes.charges import PageLimit
+from oauth.charges.usecases.apps import find_app
+from oauth.charges.usecases.charges import Charges
+from oauth.domain.ports import Store
+from oauth.routes.principals import ManagementController, cursor_of
+
+
+class PaidView(msgspec.Struct, frozen=True, kw_only=True):
+    """A charge as the person who pays sees it; what the app and the platform share is not theirs to know."""
+
+    id: str
+    app: str
+    grant: str
+    status: Status
+    amount: str
+    amount_captured: str
+    amount_refunded: str
+    currency: str = "USD"
+    description: str
+    created_at: datetime
+
+
+class PaidList(msgspec.Struct, frozen=True):
+    """Newest first; `next` is the `after` of the next page, null at the end."""
+
+    data: list[PaidView]
+    next: str | None
+
+
+class PaidController(ManagementController):
+    """The caller's own charges, by every app."""
+
+    path = "/api/oauth/charges"
+
+    @get()
+    async def list_(
+        self,
+        principal: NamedDependency[Principal],
+        core_store: NamedDependency[Store],
+        charges: NamedDependency[Charges],
+        app: FromQuery[str | None] = None,
+        status: FromQuery[Status | None] = None,
+        after: FromQuery[str | None] = None,
+        limit: PageLimit = 50,
+    ) -> PaidList:
+        """Newest first; `app` is a client id."""
+        named = None if app is None else (await find_app(core_store, None, app)).id
+        states = () if status is None else states_of(status)
+        found = await charges.list_page(
+            ChargeQuery(
+                app=named, user=principal.user, after=cursor_of(after), limit=limit + 1, states=states
+            )
+        )
+        page = found[:limit]
+        return PaidList([_paid(charge) for charge in page], page[-1].id if len(found) > limit else None)
+
+
+def _paid(charge: Charge) -> PaidView:
+    taken_nano = charge.captured_nano if charge.state == "succeeded" else 0
+    return PaidView(
+        id=charge.id,
+        app=charge.client_id,
+        grant=charge.grant,
+        status=status_of(charge.state),
+        amount=format_usd(charge.amount_nano),
+        amount_captured=format_usd(taken_nano),
+        amount_refunded=format_usd(charge.refunded_nano),
+        description=charge.description,
+        created_at=charge.created_at,
+    )
