@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 import msgspec
-import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from common.contracts.errors import UnavailableError
 from common.kit.ids import uuid7
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -221,10 +221,22 @@ async def test_an_assertion_counts_once_even_on_two_replicas_at_once(bare_oauth:
     assert [_is_shut_out(answer) for answer in answers].count(True) == 9
 
 
-@pytest.mark.parametrize("path", PATHS)
-async def test_a_database_that_is_away_is_told_as_such(oauth: Any, path: str) -> None:
+class Away:
+    """Storage that is away."""
+
+    async def find_app(self, client_id: str) -> None:
+        raise UnavailableError("The database is away.", retry_after_s=1)
+
+
+async def test_faults_of_ours_are_told_without_what_they_are(oauth: Any) -> None:
     app, secret = await oauth.app()
     await oauth.rows("ALTER TABLE apps RENAME TO apps_away")
-    answer = await oauth.ask(path, app, secret, **UNKNOWN)
-    assert (answer.status_code, answer.json()["error"]) == (500, "server_error")
-    assert "apps" not in answer.text
+    for path in PATHS:
+        answer = await oauth.ask(path, app, secret, **UNKNOWN)
+        assert (answer.status_code, answer.json()["error"]) == (500, "server_error")
+        assert "apps" not in answer.text
+    oauth.state.clients._store = Away()
+    for path in PATHS:
+        answer = await oauth.ask(path, app, secret, **UNKNOWN)
+        assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
+        assert answer.headers["retry-after"] == "1"
