@@ -1,5 +1,6 @@
 """An app spends a person's money through the whole suite, until the person has had enough."""
 
+import re
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -131,3 +132,49 @@ def test_a_token_for_signing_in_calls_no_model(
     for path in ("/api/oauth/grants", "/api/keys", "/api/billing/wallet"):
         answer = httpx.get(f"{suite.url}{path}", headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
+
+
+def test_an_app_or_a_person_that_is_disabled_is_refused_within_a_second_and_comes_back(
+    suite: RunningSuite, browser: Browser, app: dict[str, Any]
+) -> None:
+    tokens = _tokens(suite, browser, app, "openid relay")
+    headers = {"authorization": f"Bearer {tokens['access_token']}"}
+
+    def answers(wanted: int) -> bool | None:
+        called = httpx.post(f"{suite.base_url}/chat/completions", json=BODY, headers=headers)
+        told = httpx.get(f"{suite.url}/oauth/userinfo", headers=headers)
+        return True if (called.status_code, told.status_code) == (wanted, wanted) else None
+
+    assert answers(200)
+    path, user = f"/api/oauth/apps/{app['client_id']}", f"/api/users/{browser.person.user}"
+    suite.admin.post(f"{path}/disable").raise_for_status()
+    eventually(lambda: answers(401), 1)
+    suite.admin.post(f"{path}/enable").raise_for_status()
+    eventually(lambda: answers(200))
+    suite.admin.patch(user, json={"enabled": False}).raise_for_status()
+    eventually(lambda: answers(401), 1)
+    suite.admin.patch(user, json={"enabled": True}).raise_for_status()
+    eventually(lambda: answers(200))
+
+
+def test_a_person_sees_what_an_app_has_spent_and_removes_it_on_the_page(
+    suite: RunningSuite, browser: Browser, app: dict[str, Any]
+) -> None:
+    tokens = _tokens(suite, browser, app, "relay")
+    headers = {"authorization": f"Bearer {tokens['access_token']}"}
+    assert httpx.post(f"{suite.base_url}/chat/completions", json=BODY, headers=headers).status_code == 200
+    suite.wait_usage(browser.person, 1)
+    page = browser.http.get("/oauth/apps")
+    assert app["name"] in page.text
+    assert "of 5 USD spent" in page.text
+    assert "0 of 5 USD spent" not in page.text
+    form = dict(re.findall(r'name="(csrf|grant)" value="([^"]+)"', page.text))
+    assert set(form) == {"csrf", "grant"}
+    removed = browser.http.post("/oauth/apps", data=form)
+    assert (removed.status_code, removed.headers["location"]) == (303, "/oauth/apps?removed=true")
+
+    def refused() -> bool | None:
+        answer = httpx.post(f"{suite.base_url}/chat/completions", json=BODY, headers=headers)
+        return True if answer.status_code == 401 else None
+
+    eventually(refused, 1)
