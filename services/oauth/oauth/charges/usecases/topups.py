@@ -6,7 +6,7 @@ the browser does.
 
 import msgspec
 
-from common.contracts.errors import ConflictError, NotFoundError
+from common.contracts.errors import ConflictError, NotFoundError, ServiceError
 from common.contracts.payments import PAYMENT_ORDER, PAYMENT_READ, PaymentOrder, PaymentRead, PaymentState
 from common.contracts.wallets import WALLET_READ, WalletRead
 from common.kit.ids import named_id, uuid7
@@ -58,7 +58,9 @@ class Topups:
         )
         try:
             return _view(order, await self._ledger.call(PAYMENT_ORDER, request))
-        except ConflictError as error:
+        except ServiceError as error:
+            if error.error_code != ConflictError.code:
+                raise
             raise IdempotencyMismatchError("This key was used for another order.") from error
 
     async def get(self, live: LiveToken, order: str) -> TopupView:
