@@ -30,9 +30,11 @@ _UPDATE = text(
     " require_dpop = :require_dpop, updated_at = :updated_at, disabled_at = :disabled_at,"
     " disabled_by = :disabled_by WHERE id = :id"
 )
-_LIST = text(
-    "SELECT * FROM apps WHERE (CAST(:owner AS uuid) IS NULL OR owner = CAST(:owner AS uuid))"
-    " AND (CAST(:after AS uuid) IS NULL OR id > CAST(:after AS uuid)) ORDER BY id LIMIT :limit"
+_FIRST = "00000000-0000-0000-0000-000000000000"
+_LIST = text("SELECT * FROM apps WHERE id > CAST(:after AS uuid) ORDER BY id LIMIT :limit")
+_LIST_OWNED = text(
+    "SELECT * FROM apps WHERE owner = CAST(:owner AS uuid) AND id > CAST(:after AS uuid)"
+    " ORDER BY id LIMIT :limit"
 )
 
 
@@ -75,9 +77,12 @@ class PostgresApps:
         await self._connection.execute(_UPDATE, _values(app))
 
     async def list_page(self, owner: str | None, after: str | None, limit: int) -> list[App]:
-        """In the order of ids, which is the order they were made in; served by apps_owner."""
-        values = {"owner": owner, "after": after, "limit": limit}
-        return [app_of(row) for row in await self._connection.execute(_LIST, values)]
+        """In the order of ids, which is the order they were made in; served by apps_owner, or the key."""
+        values: dict[str, object] = {"after": after or _FIRST, "limit": limit}
+        statement = _LIST
+        if owner is not None:
+            statement, values = _LIST_OWNED, values | {"owner": owner}
+        return [app_of(row) for row in await self._connection.execute(statement, values)]
 
 
 def _values(app: App) -> dict[str, object]:
