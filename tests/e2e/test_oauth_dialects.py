@@ -44,7 +44,7 @@ def test_an_openrouter_app_gets_a_key_that_works_until_its_person_ends_it(
     key = answer.json()["key"]
     assert _chat(suite, key).status_code == 200
     (record,) = suite.wait_usage(browser.person, 1)
-    assert record["app"] == "http://localhost"
+    assert record["app"] == "http:localhost"
     own = {"authorization": f"Bearer {browser.person.key}"}
     (grant,) = httpx.get(f"{suite.url}/api/oauth/grants", headers=own).json()["data"]
     assert httpx.delete(f"{suite.url}/api/oauth/grants/{grant['id']}", headers=own).status_code < 300

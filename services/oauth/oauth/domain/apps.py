@@ -50,5 +50,5 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_unregistered(self) -> bool:
-        """Whether nobody registered it: whoever answers at the origin that is its client id is the app."""
+        """Whether nobody registered it: whoever answers at the origin that its client id names is the app."""
         return self.is_public and self.owner is None and not self.redirect_uris

@@ -66,7 +66,7 @@ async def test_an_app_gets_a_key_with_the_limit_that_the_person_entered(oauth: A
         " JOIN apps a ON a.id = g.app"
     )
     assert (row["scopes"], row["limit_nano"], row["period"]) == (["relay"], 7_000_000_000, "month")
-    assert (row["lives"].days, row["client_id"], row["owner"]) == (365, "https://cards.example", None)
+    assert (row["lives"].days, row["client_id"], row["owner"]) == (365, "https:cards.example", None)
     assert await oauth.rows("SELECT 1 FROM refresh_tokens") == []
     replayed = await _exchange(oauth, _code(target))
     assert replayed.status_code == 403
@@ -153,7 +153,7 @@ async def test_a_person_allows_an_app_by_a_key_of_their_own(oauth: Any) -> None:
     answer = await oauth.http.post("/api/v1/auth/keys/code", json=body, headers=headers)
     assert answer.status_code == 200, answer.text
     told = answer.json()["data"]
-    assert told["app_id"] == "https://cards.example"
+    assert told["app_id"] == "https:cards.example"
     exchanged = await _exchange(oauth, told["id"])
     assert exchanged.json()["key"].startswith("toa_")
     again = await oauth.http.post("/api/v1/auth/keys/code", json=ASK | {"limit": "3"}, headers=headers)
@@ -192,7 +192,9 @@ async def test_an_app_cannot_allow_itself_anything(oauth: Any) -> None:
 
 async def test_an_origin_that_the_operator_disabled_gets_nothing(oauth: Any) -> None:
     code = _code(await _decide(oauth))
-    await oauth.rows("UPDATE apps SET disabled_at = now(), disabled_by = 'operator'")
+    admin = oauth.owner(None, None, "admin")
+    disabled = await oauth.http.post("/api/oauth/apps/https:cards.example/disable", headers=admin)
+    assert disabled.status_code == 200, disabled.text
     assert (await _exchange(oauth, code)).status_code == 403
     token, _ = oauth.people.sign_in()
     refused = await oauth.http.get("/auth", params=ASK, headers=_cookie(token))
@@ -211,4 +213,4 @@ async def test_origins_that_nobody_allowed_are_forgotten_after_a_day(oauth: Any)
     await oauth.rows("DELETE FROM authorization_requests")
     await oauth.state.key_flow.forget_unused()
     kept = await oauth.rows("SELECT client_id FROM apps ORDER BY client_id")
-    assert [row["client_id"] for row in kept] == [registered.client_id, "https://cards.example"]
+    assert [row["client_id"] for row in kept] == [registered.client_id, "https:cards.example"]

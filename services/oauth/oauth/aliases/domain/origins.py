@@ -20,7 +20,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 def read_origin(callback_url: str) -> str:
-    """The origin that the callback belongs to, the client id of its app; InvalidRequestError.
+    """The origin that the callback belongs to; InvalidRequestError.
 
     https, or http on loopback, where the port says nothing about who listens and is left out (RFC 8252
     section 7.3).
@@ -45,11 +45,16 @@ def read_origin(callback_url: str) -> str:
     return f"https://{host}" if port in (None, 443) else f"https://{host}:{port}"
 
 
+def client_id_of(origin: str) -> str:
+    """How the app of an origin is called: the origin without slashes, which have no place in paths."""
+    return origin.replace("://", ":")
+
+
 def make_app(origin: str, now: datetime) -> App:
     """A public app that nobody owns, with no redirect URI of its own: only this flow leads to it."""
     return App(
         id=uuid7(),
-        client_id=origin,
+        client_id=client_id_of(origin),
         name=origin.partition("://")[2],
         auth_method="none",
         redirect_uris=(),

@@ -6,7 +6,7 @@ import msgspec
 
 from common.contracts.errors import ForbiddenError
 from common.contracts.identity import SessionFound
-from oauth.aliases.domain.origins import SCOPES, make_app, read_origin
+from oauth.aliases.domain.origins import SCOPES, client_id_of, make_app, read_origin
 from oauth.aliases.domain.ports import OriginsIn
 from oauth.aliases.domain.redirects import add_query
 from oauth.domain.apps import App
@@ -148,7 +148,7 @@ class KeyFlow:
 
     async def _find_app(self, work: OAuthTransaction, origin: str) -> App:
         await work.apps.add(make_app(origin, self._clock()))
-        app = await work.apps.find(origin)
+        app = await work.apps.find(client_id_of(origin))
         if app is None or not app.is_unregistered or app.disabled_at is not None:
             raise ForbiddenError("Apps of this origin are not allowed here.")
         return app

@@ -134,7 +134,7 @@ def _proposed(shown: Shown) -> Terms:
 
 def _publisher(words: ConsentWords, shown: Shown) -> str:
     if shown.app.is_unregistered:
-        return words.by_nobody.format(origin=shown.app.client_id)
+        return words.by_nobody.format(origin=shown.ticket.returns_to)
     if shown.app.owner is None:
         return words.by_operator
     return words.by_owner.format(owner=shown.owner) if shown.owner else words.by_third_party

@@ -14,7 +14,7 @@ from oauth.domain.ports import OAuthTransaction
 # One a consent page waits for is locked by the key of its request; devices never begin with such an app.
 _FORGET = text(
     "DELETE FROM apps WHERE id IN (SELECT a.id FROM apps a WHERE a.owner IS NULL AND a.created_at < :before"
-    " AND a.auth_method = 'none' AND a.redirect_uris = '{}' AND strpos(a.client_id, '://') > 0"
+    " AND a.auth_method = 'none' AND a.redirect_uris = '{}'"
     " AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.app = a.id)"
     " AND NOT EXISTS (SELECT 1 FROM authorization_requests r WHERE r.app = a.id) LIMIT 1000)"
 )
