@@ -16,7 +16,8 @@ def find_redirect(asked: str | None, registered: Sequence[str]) -> str | None:
     """
     if asked is None:
         return registered[0] if len(registered) == 1 else None
-    if asked in registered or _without_port(asked) in map(_without_port, registered):
+    loopback = _without_port(asked)
+    if asked in registered or (loopback and loopback in map(_without_port, registered)):
         return asked
     return None
 
@@ -59,6 +60,7 @@ def is_assured(redirect_uri: str, *, is_public: bool) -> bool:
     return not is_public or redirect_uri.startswith("https://")
 
 
-def _without_port(uri: str) -> str:
+def _without_port(uri: str) -> tuple[str, str] | None:
+    """What stands before and behind the port of a loopback address; None for every other."""
     found = _LOOPBACK.fullmatch(uri)
-    return uri if found is None else f"{found[1]}:*{found[2] or ''}"
+    return None if found is None else (found[1], found[2] or "")

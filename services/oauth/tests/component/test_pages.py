@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import httpx
 import pytest
 import uvicorn
 
@@ -230,6 +231,19 @@ async def test_an_error_page_tells_what_happened_and_leads_nowhere(
     assert await page.get_by_role("link").count() == 0
     assert await page.get_by_role("alert").count() == 1
     assert await _fits(page)
+
+
+async def test_ten_kilobytes_of_state_pass_a_real_socket(site: Site) -> None:
+    token, session = site.oauth.people.sign_in()
+    state = "状" * 3_413
+    app, _ = await site.oauth.app()
+    async with httpx.AsyncClient(base_url=site.url, cookies={"tollway_session": token}) as browser:
+        question = site.oauth.question(app, state=state)
+        page = (await browser.get("/oauth/authorize", params=question)).headers["location"]
+        assert (await browser.get(page)).status_code == 200
+        form = {"request": page.partition("=")[2], "csrf": session.csrf, "decision": "deny"}
+        told = (await browser.post("/oauth/consent", data=form)).headers["location"]
+    assert parse_qs(urlsplit(told).query)["state"] == [state]
 
 
 async def test_no_other_page_can_frame_the_consent(site: Site) -> None:

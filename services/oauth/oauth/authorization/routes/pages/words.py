@@ -29,6 +29,7 @@ class ConsentWords(msgspec.Struct, frozen=True):
     deny: str
     returns_to: str
     revoke_note: str
+    your_apps: str
     look_again: str
     onward: str
     go_on: str
@@ -56,7 +57,8 @@ ENGLISH = ConsentWords(
     allow="Allow",
     deny="Deny",
     returns_to="Then you go on to {place}.",
-    revoke_note="You can take this back at any time on the page of your apps.",
+    revoke_note="You can take this back at any time:",
+    your_apps="your apps",
     look_again="Please look at the marked fields.",
     onward="You are signed in",
     go_on="Go on to the app",
@@ -88,7 +90,8 @@ CHINESE = ConsentWords(
     allow="允许",
     deny="拒绝",
     returns_to="随后您将前往 {place}。",
-    revoke_note="您可随时在“我的应用”页面撤销授权。",
+    revoke_note="您可随时撤销授权：",
+    your_apps="我的应用",
     look_again="请检查标出的字段。",
     onward="您已登录",
     go_on="前往应用",
