@@ -225,12 +225,26 @@ async def test_an_error_page_tells_what_happened_and_leads_nowhere(
     answer = await page.goto(
         f"{site.url}/oauth/authorize?client_id=nobody&redirect_uri=https://evil.example/"
     )
-    assert answer.status == 401
+    assert answer.status == 400
     await page.screenshot(path=shots / f"error-phone-{locale}-{scheme}.png", full_page=True)
     assert "invalid_client" in await page.get_by_role("main").inner_text()
     assert await page.get_by_role("link").count() == 0
     assert await page.get_by_role("alert").count() == 1
     assert await _fits(page)
+
+
+async def test_who_allowed_it_before_is_led_on_after_signing_in(site: Site) -> None:
+    browser = site.oauth.people.sign_in()
+    back = f"{site.elsewhere}/back"
+    app, _ = await site.oauth.app(redirect_uris=(back,))
+    await site.oauth.authorize(app, browser=browser, redirect_uri=back)
+    question = site.oauth.question(app, redirect_uri=back, state="&\"'<>")
+    ticket = (await site.oauth.visit("/oauth/authorize", params=question)).headers["location"]
+    page = await site.tab(browser[0], PHONE)
+    await page.goto(site.url + ticket, wait_until="commit")
+    await page.wait_for_url("**/welcome?**")
+    assert parse_qs(urlsplit(page.url).query)["state"] == ["&\"'<>"]
+    assert site.complaints == []
 
 
 async def test_ten_kilobytes_of_state_pass_a_real_socket(site: Site) -> None:

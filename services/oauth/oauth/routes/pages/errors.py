@@ -21,9 +21,9 @@ def error_page(request: Request[Any, Any, Any], error: ServiceError) -> Response
     language = language_for(request)
     title, what = _told(common_words(language), error)
     code, detail = error.error_code, error.message
-    return PAGES.render(
-        "error.html", language, error.error_status, title=title, what=what, code=code, detail=detail
-    )
+    # 401 asks a browser for credentials that no page could take (RFC 9110 section 15.5.2).
+    status = 400 if error.error_status == 401 else error.error_status
+    return PAGES.render("error.html", language, status, title=title, what=what, code=code, detail=detail)
 
 
 def _told(words: CommonWords, error: ServiceError) -> tuple[str, str]:
