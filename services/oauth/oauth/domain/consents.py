@@ -20,9 +20,10 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
 
     `kind` names who completes it once decided (`Parts.completions`), `state` is the completer's own. `app` is
     App.id. `asked` is what the app proposes to spend, None without a proposal. `may_skip`: a person who
-    allowed all of it before need not see the page. `login_at`: the person must sign in after that moment, in
-    another session than `session_before`; `max_age_s`: or so recently. `returns_to` names the place where the
-    person goes on, for people; `form_targets` are the CSP sources that the browser may be sent to then.
+    allowed all of it before need not see the page. `max_age_s`: how long before `asked_at` the person may
+    have signed in; who did so earlier does it again, in another session than `session_before`. `returns_to`
+    names the place where the person goes on, for people; `form_targets` are the CSP sources that the browser
+    may be sent to then.
     """
 
     kind: str
@@ -32,9 +33,9 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     asked: Spending | None = None
     nonce: str = ""
     may_skip: bool = False
-    login_at: datetime | None = None
-    session_before: str = ""
     max_age_s: int | None = None
+    asked_at: datetime | None = None
+    session_before: str = ""
     login_hint: str = ""
     returns_to: str = ""
     form_targets: tuple[str, ...] = ()
@@ -50,12 +51,15 @@ def signed_in_at(session: SessionFound) -> datetime:
     return datetime.fromtimestamp(session.auth_time_s, UTC)
 
 
-def is_fresh(ticket: Ticket, session: SessionFound, now: datetime) -> bool:
-    """Whether the sign-in is as recent as the app asked (OpenID Connect Core 3.1.2.1: prompt, max_age)."""
-    since = signed_in_at(session)
-    if ticket.login_at is not None:
-        return session.session != ticket.session_before and since >= ticket.login_at - _CLOCKS_DIFFER
-    return ticket.max_age_s is None or now - since <= timedelta(seconds=ticket.max_age_s)
+def is_fresh(ticket: Ticket, session: SessionFound) -> bool:
+    """Whether the sign-in is as recent as the app asked (OpenID Connect Core 3.1.2.1: prompt, max_age).
+
+    Counted from when it asked, so that nobody reads and decides too slowly, and signing in always satisfies.
+    """
+    asked_at, max_age_s, since = ticket.asked_at, ticket.max_age_s, signed_in_at(session)
+    if max_age_s is None or asked_at is None or since >= asked_at - timedelta(seconds=max_age_s):
+        return True
+    return session.session != ticket.session_before and since >= asked_at - _CLOCKS_DIFFER
 
 
 def covers(grant: Grant, ticket: Ticket, now: datetime) -> bool:

@@ -62,9 +62,8 @@ class Consents:
 
         `silent`: LoginRequiredError, ConsentRequiredError or InteractionRequiredError instead of the page.
         """
-        now = self._clock()
         async with self._store.transaction() as work:
-            if session is not None and is_fresh(ticket, session, now):
+            if session is not None and is_fresh(ticket, session):
                 app = await _live_app(work, ticket.app)
                 if target := await self._skip(work, ticket, app, session):
                     return target
@@ -96,7 +95,7 @@ class Consents:
             )
             ticket = _ticket(text)
             app = await _live_app(work, ticket.app)
-            if session is None or not is_fresh(ticket, session, now):
+            if session is None or not is_fresh(ticket, session):
                 return SignIn(session is not None, ticket.login_hint)
             if target := await self._skip(work, ticket, app, session, digest):
                 return target
@@ -127,7 +126,7 @@ class Consents:
     async def _take(self, work: OAuthTransaction, secret: str, session: SessionFound) -> Ticket:
         digest = self._digester.digest(secret)
         ticket = _ticket(await work.requests.take("consent", digest, self._clock(), session.session))
-        if not is_fresh(ticket, session, self._clock()):
+        if not is_fresh(ticket, session):
             raise UnknownTicketError("Sign in again first.")
         return ticket
 

@@ -265,6 +265,21 @@ async def test_a_person_signs_in_again_when_the_app_asks_for_it(oauth: Any) -> N
     assert (await oauth.visit(page, token)).status_code == 200
 
 
+async def test_who_reads_slowly_need_not_sign_in_again(oauth: Any) -> None:
+    app, _ = await oauth.app()
+    token, session = oauth.people.sign_in()
+    oauth.clock.advance(5)
+    page = (await _ask(oauth, oauth.question(app, max_age="5"), token)).headers["location"]
+    assert (await oauth.visit(page, token)).status_code == 200
+    oauth.clock.advance(600)
+    assert "code" in _told(await oauth.decide(page, token, session.csrf))
+    page = (await _ask(oauth, oauth.question(app, max_age="0", scope="email"), token)).headers["location"]
+    again, fresh = oauth.people.sign_in()
+    oauth.clock.advance(600)
+    assert (await oauth.visit(page, again)).status_code == 200
+    assert "code" in _told(await oauth.decide(page, again, fresh.csrf))
+
+
 async def test_another_old_session_is_no_new_sign_in(oauth: Any) -> None:
     app, _ = await oauth.app()
     (old, _), (token, _) = oauth.people.sign_in(), oauth.people.sign_in()

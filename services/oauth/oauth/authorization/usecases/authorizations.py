@@ -109,9 +109,9 @@ class Authorizations:
             nonce=asked.nonce,
             may_skip="consent" not in asked.prompt
             and is_assured(reply.redirect_uri, is_public=app.is_public),
-            login_at=self._clock() if must_sign_in else None,
+            max_age_s=0 if must_sign_in else asked.max_age_s,
+            asked_at=self._clock(),
             session_before="" if session is None else session.session,
-            max_age_s=asked.max_age_s,
             login_hint=asked.login_hint,
             returns_to=place_of(reply.redirect_uri),
             form_targets=form_targets(reply.redirect_uri),
