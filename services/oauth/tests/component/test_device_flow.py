@@ -3,13 +3,12 @@
 import asyncio
 import re
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-TERMS = {"limit": "3", "period": "week", "timezone": "UTC"}
+TERMS = {"limit": "3", "period": "week"}
 DETAILS = '[{"type":"charge_user","currency":"USD","limit":{"amount":"2","period":"day"}}]'
 
 
@@ -42,12 +41,9 @@ async def _decide(oauth: Any, user_code: str, decision: str = "allow") -> httpx.
     token, session = oauth.people.sign_in()
     entered = await _enter(oauth, token, session, user_code)
     assert entered.status_code == 303, entered.text
-    location = entered.headers["location"]
-    page = await oauth.http.get(location, headers=_cookie(token))
-    assert page.status_code == 200, page.text
-    ticket = parse_qs(urlsplit(location).query)["request"][0]
-    form = {"request": ticket, "csrf": session.csrf, "decision": decision} | TERMS
-    answer: httpx.Response = await oauth.http.post("/oauth/consent", data=form, headers=_cookie(token))
+    page = entered.headers["location"]
+    assert (await oauth.visit(page, token)).status_code == 200
+    answer: httpx.Response = await oauth.decide(page, token, session.csrf, decision, **TERMS)
     return answer
 
 
@@ -105,12 +101,10 @@ async def test_a_device_whose_time_is_over_hears_so_and_nothing_is_granted(oauth
     begun = await _begin(oauth, app, secret)
     oauth.clock.advance(500)
     token, session = oauth.people.sign_in()
-    location = (await _enter(oauth, token, session, begun["user_code"])).headers["location"]
-    await oauth.http.get(location, headers=_cookie(token))
+    page = (await _enter(oauth, token, session, begun["user_code"])).headers["location"]
+    await oauth.visit(page, token)
     oauth.clock.advance(100)
-    ticket = location.partition("=")[2]
-    form = {"request": ticket, "csrf": session.csrf, "decision": "allow"} | TERMS
-    late = await oauth.http.post("/oauth/consent", data=form, headers=_cookie(token))
+    late = await oauth.decide(page, token, session.csrf)
     assert late.status_code == 410
     assert await oauth.rows("SELECT 1 FROM grants") == []
     answer = await _poll(oauth, app, secret, begun["device_code"])
@@ -179,7 +173,7 @@ async def test_what_a_device_asks_to_spend_is_proposed_and_an_app_without_secret
     begun = await _begin(oauth, app, secret, scope="", authorization_details=DETAILS)
     token, session = oauth.people.sign_in()
     location = (await _enter(oauth, token, session, begun["user_code"])).headers["location"]
-    page = (await oauth.http.get(location, headers=_cookie(token))).text
+    page = (await oauth.visit(location, token)).text
     assert 'name="limit"' in page
     assert 'value="2"' in page
 
@@ -190,18 +184,18 @@ async def test_the_code_page_wants_a_sign_in_its_own_form_and_no_frame(oauth: An
     assert stranger.headers["location"] == "/login?next=%2Foauth%2Fdevice%3Fuser_code%3DBCDF-GHJK"
     token, session = oauth.people.sign_in()
     other, _ = oauth.people.sign_in()
-    page = await oauth.http.get("/oauth/device?user_code=BCDF-GHJK", headers=_cookie(token))
+    page = await oauth.visit("/oauth/device?user_code=BCDF-GHJK", token)
     assert 'value="BCDF-GHJK"' in page.text
     assert page.headers["x-frame-options"] == "DENY"
     assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
     assert page.headers["cache-control"] == "no-store"
-    odd = await oauth.http.get("/oauth/device?user_code=%22%3E%3Cscript%3E", headers=_cookie(token))
+    odd = await oauth.visit("/oauth/device?user_code=%22%3E%3Cscript%3E", token)
     assert 'value=""' in odd.text
     for csrf in ("", "x", oauth.people.sessions[other].csrf):
         form = {"csrf": csrf, "user_code": "BCDF-GHJK"}
         forged = await oauth.http.post("/oauth/device", data=form, headers=_cookie(token))
         assert forged.status_code == 403
-    chinese = await oauth.http.get("/oauth/device", headers=_cookie(token) | {"accept-language": "zh-CN"})
+    chinese = await oauth.visit("/oauth/device", token, headers={"accept-language": "zh-CN"})
     assert "连接设备" in chinese.text
     wrong = await oauth.http.post(
         "/oauth/device", data={"csrf": session.csrf, "user_code": "<b>BCDF"}, headers=_cookie(token)

@@ -15,13 +15,8 @@ from oauth.domain.codes import challenge_of
 
 BACK = "https://cards.example/back"
 VERIFIER = "v" * 43
-TERMS = {"limit": "4", "period": "month", "timezone": "UTC"}
 PKCE = {"code_challenge": challenge_of(VERIFIER), "code_challenge_method": "S256"}
 SCOPES = ("openid", "email", "relay", "charge", "balance", "topup")
-
-
-def _cookie(token: str) -> dict[str, str]:
-    return {"cookie": f"tollway_session={token}"}
 
 
 def _query(app: Any, **values: str) -> dict[str, str]:
@@ -32,15 +27,11 @@ def _query(app: Any, **values: str) -> dict[str, str]:
 async def _decide(oauth: Any, query: dict[str, str], decision: str = "allow") -> str:
     """Where a person who decides is sent."""
     token, session = oauth.people.sign_in()
-    begun = await oauth.http.get("/next/v1/oauth", params=query, headers=_cookie(token))
+    begun = await oauth.visit("/next/v1/oauth", token, params=query)
     assert begun.status_code == 303, begun.text
-    location = begun.headers["location"]
-    assert location.startswith("/oauth/consent?request="), location
-    page = await oauth.http.get(location, headers=_cookie(token))
-    assert page.status_code == 200, page.text
-    ticket = parse_qs(urlsplit(location).query)["request"][0]
-    form = {"request": ticket, "csrf": session.csrf, "decision": decision} | TERMS
-    decided = await oauth.http.post("/oauth/consent", data=form, headers=_cookie(token))
+    page = begun.headers["location"]
+    assert (await oauth.visit(page, token)).status_code == 200
+    decided = await oauth.decide(page, token, session.csrf, decision)
     target: str = decided.headers["location"]
     return target
 
@@ -82,11 +73,11 @@ async def test_an_app_without_pkce_is_refused_unless_the_operator_lists_it(bare_
     public, _ = await oauth.app("none", client_id="public-app")
     await oauth.start_replica()
     token, _ = oauth.people.sign_in()
-    refused = await oauth.http.get("/next/v1/oauth", params=_query(old), headers=_cookie(token))
+    refused = await oauth.visit("/next/v1/oauth", token, params=_query(old))
     assert refused.status_code == 400
     assert "PKCE is required" in refused.text
     await oauth.start_replica(legacy_apps="6681463833ebdbb2566d1def, public-app")
-    refused = await oauth.http.get("/next/v1/oauth", params=_query(public), headers=_cookie(token))
+    refused = await oauth.visit("/next/v1/oauth", token, params=_query(public))
     assert refused.status_code == 400, "an app without a secret has nothing else that guards its code"
     code = _code(await _decide(oauth, _query(old)))
     body = {"client_id": old.client_id, "client_secret": secret, "code": code, "state": "s 1"}
@@ -128,7 +119,7 @@ async def test_every_fault_is_told_on_a_page_and_leads_nowhere(oauth: Any, value
     app, _ = await oauth.app(scopes=SCOPES)
     token, _ = oauth.people.sign_in()
     query = _query(app, **PKCE) | values
-    answer = await oauth.http.get("/next/v1/oauth", params=query, headers=_cookie(token))
+    answer = await oauth.visit("/next/v1/oauth", token, params=query)
     assert answer.status_code in (400, 401)
     assert "location" not in answer.headers
     assert answer.headers["x-frame-options"] == "DENY"
@@ -138,7 +129,7 @@ async def test_an_app_that_must_push_or_prove_a_key_cannot_do_less_here(oauth: A
     token, _ = oauth.people.sign_in()
     for fields in ({"require_par": True}, {"require_dpop": True}):
         app, secret = await oauth.app(**fields)
-        answer = await oauth.http.get("/next/v1/oauth", params=_query(app, **PKCE), headers=_cookie(token))
+        answer = await oauth.visit("/next/v1/oauth", token, params=_query(app, **PKCE))
         assert answer.status_code == 400
     code = await oauth.code(app)
     refused = await _issue(oauth, app, secret, code, code_verifier="verifier-of-the-tests-" + "x" * 30)

@@ -16,25 +16,18 @@ ASK = {
     "code_challenge": challenge_of(VERIFIER),
     "code_challenge_method": "S256",
 }
-TERMS = {"limit": "7", "period": "month", "timezone": "UTC"}
-
-
-def _cookie(token: str) -> dict[str, str]:
-    return {"cookie": f"tollway_session={token}"}
 
 
 async def _decide(oauth: Any, decision: str = "allow", **asked: str) -> str:
     """Where a person who decides is sent."""
     token, session = oauth.people.sign_in()
-    begun = await oauth.http.get("/auth", params=ASK | asked, headers=_cookie(token))
+    begun = await oauth.visit("/auth", token, params=ASK | asked)
     assert begun.status_code == 303, begun.text
     location = begun.headers["location"]
-    page = await oauth.http.get(location, headers=_cookie(token))
+    page = await oauth.visit(location, token)
     assert page.status_code == 200, page.text
     assert "answers at https://cards.example" in page.text
-    ticket = parse_qs(urlsplit(location).query)["request"][0]
-    form = {"request": ticket, "csrf": session.csrf, "decision": decision} | TERMS
-    decided = await oauth.http.post("/oauth/consent", data=form, headers=_cookie(token))
+    decided = await oauth.decide(location, token, session.csrf, decision, limit="7")
     assert decided.status_code == 303, decided.text
     target: str = decided.headers["location"]
     return target
@@ -101,7 +94,7 @@ async def test_an_unsafe_request_is_told_on_a_page_and_leads_nowhere(
     oauth: Any, asked: dict[str, str]
 ) -> None:
     token, _ = oauth.people.sign_in()
-    answer = await oauth.http.get("/auth", params=ASK | asked, headers=_cookie(token))
+    answer = await oauth.visit("/auth", token, params=ASK | asked)
     assert answer.status_code == 400
     assert "location" not in answer.headers
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
@@ -197,7 +190,7 @@ async def test_an_origin_that_the_operator_disabled_gets_nothing(oauth: Any) -> 
     assert disabled.status_code == 200, disabled.text
     assert (await _exchange(oauth, code)).status_code == 403
     token, _ = oauth.people.sign_in()
-    refused = await oauth.http.get("/auth", params=ASK, headers=_cookie(token))
+    refused = await oauth.visit("/auth", token, params=ASK)
     assert refused.status_code == 403
 
 
@@ -205,7 +198,7 @@ async def test_origins_that_nobody_allowed_are_forgotten_after_a_day(oauth: Any)
     await _decide(oauth)
     for callback in ("https://a.example/", "https://b.example/"):
         token, _ = oauth.people.sign_in()
-        await oauth.http.get("/auth", params=ASK | {"callback_url": callback}, headers=_cookie(token))
+        await oauth.visit("/auth", token, params=ASK | {"callback_url": callback})
     registered, _ = await oauth.app("none")
     await oauth.state.key_flow.forget_unused()
     assert len(await oauth.rows("SELECT 1 FROM apps")) == 4
