@@ -15,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from bench import billing, growth, load, processes, report
+from bench import billing, growth, load, oauth, processes, report
 from bench.load import Sample, Target
 from bench.processes import Suite
 from bench.report import Round
@@ -85,6 +85,8 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=16)
     parser.add_argument("--pairs", type=int, default=20_000)
     parser.add_argument("--events", type=int, default=50_000)
+    parser.add_argument("--charges", type=int, default=10_000)
+    parser.add_argument("--tokens", type=int, default=2_000)
     parser.add_argument("--json", type=Path, default=processes.BUILD / "bench.json")
     parser.add_argument("--skip-litellm", action="store_true")
     parser.add_argument("--only", choices=["growth"], help="another benchmark alone, with its own options")
@@ -98,11 +100,15 @@ def main() -> None:
         figures = runner.run(_run(settings))
     print("billing: leases and usage", flush=True)
     figures["billing"] = billing.measure(pairs=settings.pairs, events=settings.events)
+    print("oauth: charges and tokens", flush=True)
+    figures["oauth"] = oauth.measure(charges=settings.charges, tokens=settings.tokens)
     settings.json.parent.mkdir(parents=True, exist_ok=True)
     settings.json.write_text(json.dumps(figures, indent=1) + "\n")
     print(report.table(figures))
     print()
     print(billing.table(figures["billing"]))
+    print()
+    print(oauth.table(figures["oauth"]))
 
 
 if __name__ == "__main__":

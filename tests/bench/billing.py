@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -110,7 +110,10 @@ def _run(suite: Suite, name: str, spec: Spec) -> Load:
 
 @contextmanager
 def ledger_alone(data_dir: Path) -> Iterator[Suite]:
-    """PostgreSQL, NATS and one billing process; `state` has `billing` (its URL), `nats`, `dsn`."""
+    """PostgreSQL, NATS and one billing process; `state` has `billing` (its URL), `nats`, `dsn`.
+
+    `oauth_dsn` is an empty database for who adds an oauth.
+    """
     data_dir.mkdir(parents=True, exist_ok=True)
     data_dir.chmod(0o711)
     postgres = EmbeddedPostgres(data_dir / "postgres")
@@ -119,7 +122,8 @@ def ledger_alone(data_dir: Path) -> Iterator[Suite]:
         for server in (postgres, nats):
             server.start()
             stack.callback(server.remove)
-        postgres.ensure_database("billing", "billing")
+        for name in ("billing", "oauth"):
+            postgres.ensure_database(name, name)
         ports = processes.free_port(), processes.free_port()
         settings = {
             "port": ports[0],
@@ -137,19 +141,21 @@ def ledger_alone(data_dir: Path) -> Iterator[Suite]:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
         )
         stack.callback(processes.stop, process)
-        _await_ready(process, ports[1])
+        await_ready(process, ports[1])
         suite = Suite(f"http://127.0.0.1:{ports[0]}", "")
         suite.state = {
             "billing": suite.url,
             "nats": nats.url("bench"),
             "dsn": postgres.dsn("billing", "billing"),
+            "oauth_dsn": postgres.dsn("oauth", "oauth"),
         }
         pids = {"billing": process.pid, "postgres": postgres.pid, "nats": nats.pid}
         suite.groups = {name: [psutil.Process(pid)] for name, pid in pids.items()}
         yield suite
 
 
-def _await_ready(process: "subprocess.Popen[bytes]", ops_port: int, timeout_s: float = 60) -> None:
+def await_ready(process: "subprocess.Popen[bytes]", ops_port: int, timeout_s: float = 60) -> None:
+    """Wait until a service of ours is; SystemExit when it is not in time."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -157,7 +163,7 @@ def _await_ready(process: "subprocess.Popen[bytes]", ops_port: int, timeout_s: f
                 return
         except httpx.TransportError:
             time.sleep(0.05)  # reason: another process is starting
-    raise SystemExit("billing did not become ready")
+    raise SystemExit("a service did not become ready")
 
 
 def _administrator(suite: Suite) -> httpx.AsyncClient:
@@ -175,8 +181,8 @@ def _administrator(suite: Suite) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=str(suite.state["billing"]), headers=headers, timeout=120)
 
 
-async def fund(suite: Suite, amount: str = "1000000") -> None:
-    """Give every account of the benchmark money, as an administrator does."""
+async def fund(suite: Suite, amount: str = "1000000", names: Sequence[str] = ()) -> None:
+    """Give every account of the benchmark money, or these, as an administrator does."""
     turn = asyncio.Semaphore(_FUNDERS)
     async with _administrator(suite) as client:
 
@@ -186,7 +192,7 @@ async def fund(suite: Suite, amount: str = "1000000") -> None:
                 answer = await client.post("/api/billing/topups", json=body)
                 answer.raise_for_status()
 
-        await asyncio.gather(*(top_up(account) for account in accounts()))
+        await asyncio.gather(*(top_up(account) for account in names or accounts()))
 
 
 async def audit(suite: Suite) -> list[str]:

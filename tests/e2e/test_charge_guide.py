@@ -39,7 +39,7 @@ def test_the_sample_app_signs_in_calls_a_model_charges_and_refunds(suite: Runnin
     browser.http.close()
     assert process.returncode == 0, failure
     assert "The model said:" in told
-    assert "Charged 0.05 USD, 4.9" in told
+    assert "Charged 0.05 USD, 4." in told, told
     assert "Refunded 0.05 USD (succeeded)" in told
     (record,) = suite.wait_usage(person, 1)
     assert suite.wait_released(person) == Decimal(10) - Decimal(record["cost"])

@@ -234,17 +234,23 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-async def billing(
+async def bare_billing(
     database: DatabaseFactory, nats_url: str, clock: FakeClock, tmp_path: Path
 ) -> AsyncIterator[Billing]:
-    """One running replica."""
+    """A billing without a replica."""
     async with AsyncExitStack() as stack:
         bus = await Bus.connect(nats_url, "test")
         stack.push_async_callback(bus.close)
         suite = Billing(await database("billing"), nats_url, clock, stack, bus)
         stack.push_async_callback(suite.database.close)
-        await suite.start_replica()
         yield suite
+
+
+@pytest.fixture
+async def billing(bare_billing: Billing) -> Billing:
+    """One running replica."""
+    await bare_billing.start_replica()
+    return bare_billing
 
 
 class _Server(uvicorn.Server):
@@ -352,6 +358,18 @@ class Till:
         headers = self.billing.headers("admin", "admin") | ({"Idempotency-Key": key} if key else {})
         path = f"/api/billing/payments/{payment}/refunds"
         return await self.billing.http.post(path, json={"reason": "asked"} | body, headers=headers)
+
+
+@pytest.fixture
+async def paying(bare_billing: Billing, simulator: str) -> AsyncIterator[Till]:
+    """Billing whose replicas all take payments."""
+    async with AsyncExitStack() as stack:
+        till = Till(bare_billing, simulator, stack)
+        stack.push_async_callback(till.stripe.aclose)
+        await till.control("reset")
+        stack.push_async_callback(till.control, "reset")
+        await till.start()
+        yield till
 
 
 @pytest.fixture
