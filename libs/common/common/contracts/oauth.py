@@ -97,23 +97,23 @@ class ChargeEvent(msgspec.Struct, frozen=True):
     currency: str = "USD"
 
 
-class ChargeSucceeded(ChargeEvent, frozen=True, tag="oauth.charge.succeeded.v1", tag_field="type"):
+class AppChargeSucceeded(ChargeEvent, frozen=True, tag="oauth.charge.succeeded.v1", tag_field="type"):
     """An app charged a person's balance."""
 
 
-class ChargeCaptured(ChargeEvent, frozen=True, tag="oauth.charge.captured.v1", tag_field="type"):
+class AppChargeCaptured(ChargeEvent, frozen=True, tag="oauth.charge.captured.v1", tag_field="type"):
     """What was held for an app was taken, all or a part."""
 
 
-class ChargeCanceled(ChargeEvent, frozen=True, tag="oauth.charge.canceled.v1", tag_field="type"):
+class AppChargeCanceled(ChargeEvent, frozen=True, tag="oauth.charge.canceled.v1", tag_field="type"):
     """What was held for an app went back; nothing was taken."""
 
 
-class ChargeExpired(ChargeEvent, frozen=True, tag="oauth.charge.expired.v1", tag_field="type"):
+class AppChargeExpired(ChargeEvent, frozen=True, tag="oauth.charge.expired.v1", tag_field="type"):
     """What was held for an app was not taken in time and went back."""
 
 
-class ChargeRefunded(ChargeEvent, frozen=True, tag="oauth.charge.refunded.v1", tag_field="type"):
+class AppChargeRefunded(ChargeEvent, frozen=True, tag="oauth.charge.refunded.v1", tag_field="type"):
     """An app gave back all or a part: `refund_amount` this time, `refund` is its id."""
 
     refund: str = ""
@@ -127,11 +127,11 @@ OAuthEvent = (
     | GrantRevoked
     | TokensRevoked
     | AppDisabled
-    | ChargeSucceeded
-    | ChargeCaptured
-    | ChargeCanceled
-    | ChargeExpired
-    | ChargeRefunded
+    | AppChargeSucceeded
+    | AppChargeCaptured
+    | AppChargeCanceled
+    | AppChargeExpired
+    | AppChargeRefunded
 )
 
 

@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 
 from common.contracts.oauth import (
-    ChargeCanceled,
-    ChargeCaptured,
+    AppChargeCanceled,
+    AppChargeCaptured,
+    AppChargeExpired,
+    AppChargeRefunded,
+    AppChargeSucceeded,
     ChargeEvent,
-    ChargeExpired,
-    ChargeRefunded,
-    ChargeSucceeded,
 )
 from common.kit.ids import uuid7
 from common.kit.money import format_usd
@@ -35,19 +35,19 @@ def settled_event(charge: Charge, before: State, sequence: int) -> ChargeEvent |
     """What a charge that was `before` became, None for what nobody needs to hear."""
     kind: type[ChargeEvent]
     if charge.state == "succeeded":
-        kind = ChargeSucceeded if before == "opening" else ChargeCaptured
+        kind = AppChargeSucceeded if before == "opening" else AppChargeCaptured
     elif charge.state == "canceled":
-        kind = ChargeCanceled
+        kind = AppChargeCanceled
     elif charge.state == "expired":
-        kind = ChargeExpired
+        kind = AppChargeExpired
     else:
         return None
     return kind(**_fields(charge, sequence))
 
 
-def refunded_event(charge: Charge, refund: Refund, sequence: int) -> ChargeRefunded:
+def refunded_event(charge: Charge, refund: Refund, sequence: int) -> AppChargeRefunded:
     """A refund that was made; `charge` is as it is after it."""
-    return ChargeRefunded(
+    return AppChargeRefunded(
         **_fields(charge, sequence),
         refund=refund.id,
         refund_amount=format_usd(refund.amount_nano),

@@ -7,7 +7,7 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
-from common.contracts.oauth import ChargeEvent, ChargeRefunded
+from common.contracts.oauth import AppChargeRefunded, ChargeEvent
 from common.contracts.streams import event_subject
 from common.kit import outbox
 from common.kit.outbox import OutboxEvent
@@ -91,7 +91,7 @@ class Stories:
 
 def _line(story: Story) -> tuple[object, ...] | None:
     event, charge, refund = story
-    if isinstance(event, ChargeRefunded) and refund is not None:
+    if isinstance(event, AppChargeRefunded) and refund is not None:
         amounts = (-refund.amount_nano, -refund.fee_nano)
         return (charge.app, "refund", refund.id, charge.id, *amounts, charge.reference)
     if charge.state != "succeeded":
