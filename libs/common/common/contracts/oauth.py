@@ -8,41 +8,10 @@ from common.contracts.rpc import Method
 ACCESS_TOKEN_PREFIX = "toa_"  # noqa: S105  how an access token is told from an API key
 
 
-class GrantCreated(msgspec.Struct, frozen=True, tag="oauth.grant.created.v1", tag_field="type"):
-    """A person allowed an app something. `limit` is USD per `period`, absent without one."""
+class GrantTerms(msgspec.Struct, frozen=True):
+    """What the events of a grant that lives say. `limit` is USD per `period`, absent without one.
 
-    id: str
-    sequence: int
-    user: str
-    account: str
-    grant: str
-    app: str
-    scopes: tuple[str, ...]
-    limit: str | None = None
-    period: str = "total"
-    max_per_charge: str | None = None
-    expires_at: str | None = None
-
-
-class GrantUpdated(msgspec.Struct, frozen=True, tag="oauth.grant.updated.v1", tag_field="type"):
-    """The person consented again, or changed the limit; caches must drop the person's tokens."""
-
-    id: str
-    sequence: int
-    user: str
-    account: str
-    grant: str
-    app: str
-    scopes: tuple[str, ...]
-    limit: str | None = None
-    period: str = "total"
-    max_per_charge: str | None = None
-    expires_at: str | None = None
-
-
-class GrantRevoked(msgspec.Struct, frozen=True, tag="oauth.grant.revoked.v1", tag_field="type"):
-    """The grant is dead: every replica refuses its tokens within a second. `by` says who ended it: `user`,
-    `app`, `owner` (of the app), `operator`.
+    `app` is the client id.
     """
 
     id: str
@@ -51,11 +20,23 @@ class GrantRevoked(msgspec.Struct, frozen=True, tag="oauth.grant.revoked.v1", ta
     account: str
     grant: str
     app: str
-    by: str
+    scopes: tuple[str, ...]
+    limit: str | None = None
+    period: str = "total"
+    max_per_charge: str | None = None
+    expires_at: str | None = None
 
 
-class TokensRevoked(msgspec.Struct, frozen=True, tag="oauth.tokens.revoked.v1", tag_field="type"):
-    """Some tokens of a grant are dead, revoked (RFC 7009) or since one was replayed; the grant lives."""
+class GrantCreated(GrantTerms, frozen=True, tag="oauth.grant.created.v1", tag_field="type"):
+    """A person allowed an app something. `limit` is USD per `period`, absent without one."""
+
+
+class GrantUpdated(GrantTerms, frozen=True, tag="oauth.grant.updated.v1", tag_field="type"):
+    """The person consented again, or changed the limit; caches must drop the person's tokens."""
+
+
+class TokensEnded(msgspec.Struct, frozen=True):
+    """Whose tokens are dead: those of `grant` that a `user` gave to an `app`, by its client id."""
 
     id: str
     sequence: int
@@ -64,6 +45,16 @@ class TokensRevoked(msgspec.Struct, frozen=True, tag="oauth.tokens.revoked.v1", 
     grant: str
     app: str
     by: str
+
+
+class GrantRevoked(TokensEnded, frozen=True, tag="oauth.grant.revoked.v1", tag_field="type"):
+    """The grant is dead: every replica refuses its tokens within a second. `by` says who ended it: `user`,
+    `app`, `owner` (of the app), `operator`.
+    """
+
+
+class TokensRevoked(TokensEnded, frozen=True, tag="oauth.tokens.revoked.v1", tag_field="type"):
+    """Some tokens of a grant are dead, revoked (RFC 7009) or since one was replayed; the grant lives."""
 
 
 class AppDisabled(msgspec.Struct, frozen=True, tag="oauth.app.disabled.v1", tag_field="type"):

@@ -33,6 +33,7 @@ from common.kit.money import cost_nano
 from common.kit.principal import PrincipalSigner
 from common.kit.rpc import RpcClient
 from common.testing.clock import FakeClock
+from common.testing.lifespans import running
 from common.testing.plugin import DatabaseFactory
 from common.testing.server_process import free_port
 
@@ -79,7 +80,7 @@ class Billing:
             ),
             self.clock.now,
         )
-        await self._stack.enter_async_context(_running(app))
+        await self._stack.enter_async_context(running(app))
         self.apps.append(app)
         transport = httpx.ASGITransport(app=cast("Any", app))
         self.http = await self._stack.enter_async_context(
@@ -208,29 +209,6 @@ class Billing:
                 events.append(msgspec.json.decode(message.data))
         await subscription.unsubscribe()
         return events
-
-
-@asynccontextmanager
-async def _running(app: Litestar) -> AsyncIterator[None]:
-    """The app's lifespan in one task: fixtures begin and end in two, which anyio forbids."""
-    started, stop = asyncio.Event(), asyncio.Event()
-
-    async def run() -> None:
-        async with app.lifespan():
-            started.set()
-            await stop.wait()
-
-    task = asyncio.create_task(run())
-    waiting = asyncio.create_task(started.wait())
-    await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
-    try:
-        if task.done():
-            task.result()
-        yield
-    finally:
-        waiting.cancel()
-        stop.set()
-        await task
 
 
 @pytest.fixture

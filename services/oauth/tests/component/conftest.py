@@ -15,7 +15,6 @@ import msgspec
 import pytest
 from joserfc.jwk import ECKey
 from joserfc.jws import JWSRegistry
-from litestar import Litestar
 from litestar.datastructures import State
 
 from common.contracts.errors import ServiceError
@@ -35,6 +34,7 @@ from common.kit.principal import PrincipalSigner
 from common.kit.rpc import RpcClient, RpcServer
 from common.kit.telemetry import Telemetry
 from common.testing.clock import FakeClock
+from common.testing.lifespans import running
 from common.testing.plugin import DatabaseFactory
 from common.testing.server_process import free_port
 from oauth.adapters.postgres.store import PostgresStore
@@ -470,29 +470,6 @@ async def _is_ready(url: str, client: httpx.AsyncClient) -> bool:
         return (await client.get(url)).status_code == 200
     except httpx.TransportError:
         return False
-
-
-@asynccontextmanager
-async def running(app: Litestar) -> AsyncIterator[None]:
-    """The app's lifespan in one task: fixtures begin and end in two, which anyio forbids."""
-    started, stop = asyncio.Event(), asyncio.Event()
-
-    async def run() -> None:
-        async with app.lifespan():
-            started.set()
-            await stop.wait()
-
-    task = asyncio.create_task(run())
-    waiting = asyncio.create_task(started.wait())
-    await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
-    try:
-        if task.done():
-            task.result()
-        yield
-    finally:
-        waiting.cancel()
-        stop.set()
-        await task
 
 
 @pytest.fixture
