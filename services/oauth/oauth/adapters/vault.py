@@ -1,11 +1,11 @@
 """Secrets at rest: AES-256-GCM under keys derived from `secret_key` (HKDF-SHA256, RFC 5869)."""
 
 import os
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _NONCE_BYTES = 12
 
@@ -15,11 +15,14 @@ class VaultError(Exception):
 
 
 class Vault:
-    """Seals what belongs to one use, `purpose`; each has a key of its own."""
+    """Seals what belongs to one use, `purpose`; each has a key of its own.
+
+    `cryptography` (7 MB) is loaded when the first secret is sealed or opened.
+    """
 
     def __init__(self, secret_key: str, purpose: str) -> None:
-        info = f"tollway oauth {purpose} v1".encode()
-        self._cipher = AESGCM(HKDF(SHA256(), 32, salt=None, info=info).derive(secret_key.encode()))
+        self._secret_key = secret_key.encode()
+        self._info = f"tollway oauth {purpose} v1".encode()
 
     def seal(self, of: str, plain: bytes) -> bytes:
         """Nonce and ciphertext. `of` names whose it is, so that it cannot be moved to another row."""
@@ -28,7 +31,17 @@ class Vault:
 
     def open(self, of: str, sealed: bytes) -> bytes:
         """The plain text; VaultError."""
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415  see the class
+
         try:
             return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], of.encode())
         except InvalidTag:
             raise VaultError(f"The secret of {of} does not open with this secret_key.") from None
+
+    @cached_property
+    def _cipher(self) -> "AESGCM":
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  see the class
+        from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415  see the class
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415  see the class
+
+        return AESGCM(HKDF(SHA256(), 32, salt=None, info=self._info).derive(self._secret_key))

@@ -16,7 +16,7 @@ from oauth.parts import Feature, Parts
 
 
 async def open_identity(parts: Parts) -> None:
-    """Make the first signing key where there is none, and keep them from now on."""
+    """Keep the signing keys from now on."""
     issuer = parts.settings.issuer
     signer = RsaSigner(Vault(parts.settings.secret_key, "signing keys"))
     ring = KeyRing(PostgresKeys(parts.database), signer, parts.clock)
@@ -44,6 +44,8 @@ async def open_identity(parts: Parts) -> None:
             "iat",
             "auth_time",
             "nonce",
+            "name",
+            "preferred_username",
             "email",
             "email_verified",
         ],

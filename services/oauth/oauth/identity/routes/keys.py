@@ -21,7 +21,7 @@ class KeySetController(Controller):
     @get()
     async def show(self, key_ring: NamedDependency[SkipValidation[KeyRing]]) -> Response[dict[str, object]]:
         """A JSON Web Key Set (RFC 7517)."""
-        keys = [msgspec.Raw(key.public_jwk.encode()) for key in key_ring.published()]
+        keys = [msgspec.Raw(key.public_jwk.encode()) for key in await key_ring.published()]
         headers = {"cache-control": f"public, max-age={JWKS_MAX_AGE_S}"}
         return Response({"keys": keys}, headers=headers)
 
@@ -61,7 +61,7 @@ class KeyController(ManagementController):
     ) -> KeyList:
         """The keys that are published."""
         require_admin(principal)
-        return KeyList([_view(key) for key in key_ring.published()])
+        return KeyList([_view(key) for key in await key_ring.published()])
 
     @post("/rotate", status_code=200)
     async def rotate(

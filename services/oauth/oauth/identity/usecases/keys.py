@@ -3,16 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from common.contracts.errors import UnavailableError
 from oauth.domain.ports import Clock
 from oauth.identity.domain.keys import SigningKey, end_of, is_gone, next_start, published_keys, signing_key
 from oauth.identity.domain.ports import KeyStore, Signer
 
 KEEP_EVERY_S = 10.0
 """How soon every replica knows of a key that another has made."""
-
-
-class NoSigningKeyError(Exception):
-    """There is no key to sign with: storage was never reached."""
 
 
 class KeyRing:
@@ -29,11 +26,11 @@ class KeyRing:
     async def keep(self) -> None:
         """Read the keys, make the one that is due, forget those that are done; call it every KEEP_EVERY_S.
 
-        Of many replicas at once one makes it. A key that this `secret_key` does not open is replaced at once.
+        Of many replicas at once one makes it.
         """
         self._keys = await self._store.list_all()
         now = self._clock()
-        is_due = self._start(self._keys, asked=False, at_once=False) is not None
+        is_due = bool(self._keys) and next_start(self._keys, now, asked=False) is not None
         if is_due or any(is_gone(key, now) for key in self._keys):
             await self._replace(asked=False, at_once=False)
 
@@ -44,17 +41,25 @@ class KeyRing:
         tokens that they signed are worth nothing. Other replicas follow within KEEP_EVERY_S.
         """
         await self._replace(asked=True, at_once=at_once)
-        return self.published()
+        return published_keys(self._keys, self._clock())
 
-    def published(self) -> list[SigningKey]:
-        """The newest first."""
+    async def published(self) -> list[SigningKey]:
+        """The newest first; there is always one."""
+        if signing_key(self._keys, self._clock()) is None:
+            await self._replace(asked=False, at_once=False)
         return published_keys(self._keys, self._clock())
 
     async def sign(self, claims: dict[str, object]) -> str:
-        """A JWT by the key in use; NoSigningKeyError."""
+        """A JWT by the key in use; UnavailableError.
+
+        A key that this `secret_key` does not open is replaced at once.
+        """
         key = signing_key(self._keys, self._clock())
-        if key is None:
-            raise NoSigningKeyError
+        if key is None or not self._signer.can_open(key):
+            await self._replace(asked=False, at_once=False)
+            key = signing_key(self._keys, self._clock())
+        if key is None:  # the clock went back
+            raise UnavailableError("There is no key to sign with yet.", retry_after_s=1)
         return await self._signer.sign(key, claims)
 
     async def _replace(self, *, asked: bool, at_once: bool) -> None:
