@@ -36,14 +36,19 @@ class Database:
 
         Raises asyncpg's own errors, which `is_transient` understands.
         """
+        async with self.driver() as driver, driver.transaction():
+            yield driver
+
+    @asynccontextmanager
+    async def driver(self) -> AsyncIterator[asyncpg.Connection]:
+        """As `driver_transaction` without one: each statement commits itself, for where one is all."""
         async with self.engine.connect() as connection:
             driver = await _driver_of(connection)
             while driver.is_closed():  # the server was killed while it lay in the pool
                 await connection.invalidate()
                 driver = await _driver_of(connection)
             try:
-                async with driver.transaction():
-                    yield driver
+                yield driver
             except BaseException as error:
                 broken = isinstance(error, asyncpg.InternalClientError)
                 if broken or driver.is_closed() or driver.is_in_transaction():

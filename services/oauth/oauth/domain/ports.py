@@ -1,6 +1,6 @@
 """What the use-cases need from outside."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
@@ -40,6 +40,9 @@ class Apps(Protocol):
 
     async def update(self, app: App) -> None:
         """Store everything but id, client id and when it was made."""
+
+    async def withdraw(self, scope: str) -> int:
+        """Take a scope from every app, and so from their tokens; how many had it."""
 
     async def list_page(self, owner: str | None, after: str | None, limit: int) -> list[App]:
         """Up to `limit` of one owner (None: of all), in the order they were made, after an id."""
@@ -196,6 +199,9 @@ class Store(Protocol):
 
     async def find_token(self, digest: bytes, now: datetime) -> LiveToken | None:
         """One indexed query: the access token if it counts now, with all that it stands on."""
+
+    async def find_tokens(self, digests: Sequence[bytes], now: datetime) -> Sequence[LiveToken | None]:
+        """As one, for several, in their order."""
 
     async def prune(self, now: datetime) -> None:
         """Delete requests, codes, tokens, families and proofs that ended so long ago that nothing asks."""

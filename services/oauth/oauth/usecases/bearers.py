@@ -10,17 +10,21 @@ from oauth.domain.errors import (
 )
 from oauth.domain.ports import Clock, Store
 from oauth.domain.tokens import ACCESS_PREFIX, Digester, LiveToken
+from oauth.usecases.batches import Batches
 from oauth.usecases.proofs import ProofChecker
 
 
 class Bearers:
-    """Asks storage each time: a token revoked anywhere is refused at once."""
+    """Asks storage each time, for those that wait together at once: a token revoked anywhere is refused."""
 
     def __init__(self, store: Store, digester: Digester, clock: Clock, proofs: ProofChecker) -> None:
-        self._store = store
         self._digester = digester
-        self._clock = clock
         self._proofs = proofs
+
+        async def find(digests: Sequence[bytes]) -> Sequence[LiveToken | None]:
+            return await store.find_tokens(digests, clock())
+
+        self._finding: Batches[bytes, LiveToken | None] = Batches(find)
 
     async def check(
         self, authorization: str | None, proofs: Sequence[str], method: str, path: str, scope: str
@@ -35,7 +39,7 @@ class Bearers:
             raise MissingTokenError("An access token is needed.")
         live = None
         if token.startswith(ACCESS_PREFIX):
-            live = await self._store.find_token(self._digester.digest(token), self._clock())
+            live = await self._finding.submit(self._digester.digest(token))
         if live is None:
             raise InvalidTokenError("The access token is unknown, expired or revoked.")
         if (scheme == "dpop") != bool(live.token.jkt):

@@ -62,6 +62,15 @@ async def test_a_token_is_found_with_all_that_it_stands_on(oauth: Any) -> None:
     assert await store.find_token(made.token.digest, START + HOUR) is None
 
 
+async def test_tokens_that_are_asked_for_together_are_each_found_in_their_place(oauth: Any) -> None:
+    store = _store(oauth)
+    one, other = await _token(store), await _token(store)
+    digests = [other.token.digest, b"x" * 32, one.token.digest, other.token.digest]
+    assert await store.find_tokens(digests, START) == [other, None, one, other]
+    await oauth.rows("UPDATE families SET revoked_at = now() WHERE id = $1", one.family.id)
+    assert await store.find_tokens(digests, START) == [other, None, None, other]
+
+
 async def test_a_token_counts_only_while_everything_under_it_does(oauth: Any) -> None:
     store = _store(oauth)
     for statement in (
@@ -103,6 +112,34 @@ async def test_codes_and_refresh_tokens_are_taken_by_one_of_many_at_once(oauth: 
         code = await work.tokens.find_code(b"c" * 32)
         assert code is not None
         assert code.used_at == START
+
+
+async def test_a_consent_without_tokens_is_forgotten_but_for_the_newest_of_its_grant(oauth: Any) -> None:
+    store = _store(oauth)
+    made = await _token(store)
+    later = timedelta(minutes=1)
+    unused = [msgspec.structs.replace(made.family, id=uuid7(), created_at=START + n * later) for n in (1, 2)]
+    kept = msgspec.structs.replace(made.family, id=uuid7(), created_at=START - later)
+    async with store.transaction() as work:
+        for family in (*unused, kept):
+            await work.tokens.add_family(family)
+            code = Code(family.id.encode()[-32:], family.id, "https://x.example", "s256", START + HOUR)
+            await work.tokens.add_code(code)
+        for digest, family in ((b"r" * 32, kept.id), (b"s" * 32, kept.id)):
+            access = msgspec.structs.replace(made.token, digest=digest, family=family)
+            await work.tokens.add_tokens(access, RefreshToken(digest, family, START, START + 30 * HOUR))
+
+    async def left() -> set[str]:
+        return {str(row["id"]) for row in await oauth.rows("SELECT id FROM families")}
+
+    everything = {made.family.id, kept.id, *(family.id for family in unused)}
+    await store.prune(START + 24 * HOUR)
+    assert await left() == everything
+    await store.prune(START + 26 * HOUR)
+    assert await left() == {kept.id, unused[1].id}
+    assert len(await oauth.rows("SELECT 1 FROM codes")) == 2
+    await store.prune(START + 47 * HOUR)
+    assert await left() == {kept.id, unused[1].id}
 
 
 async def test_a_revoked_grant_leaves_room_for_another_and_its_event_is_numbered(oauth: Any) -> None:

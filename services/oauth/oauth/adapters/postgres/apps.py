@@ -30,6 +30,10 @@ _UPDATE = text(
     " require_dpop = :require_dpop, updated_at = :updated_at, disabled_at = :disabled_at,"
     " disabled_by = :disabled_by WHERE id = :id"
 )
+_WITHDRAW = text(
+    "UPDATE apps SET scopes = array_remove(scopes, CAST(:scope AS text))"
+    " WHERE CAST(:scope AS text) = ANY(scopes)"
+)
 _FIRST = "00000000-0000-0000-0000-000000000000"
 _LIST = text("SELECT * FROM apps WHERE id > CAST(:after AS uuid) ORDER BY id LIMIT :limit")
 _LIST_OWNED = text(
@@ -75,6 +79,10 @@ class PostgresApps:
     async def update(self, app: App) -> None:
         """Everything that may change."""
         await self._connection.execute(_UPDATE, _values(app))
+
+    async def withdraw(self, scope: str) -> int:
+        """One pass over all apps; for the start of a process."""
+        return (await self._connection.execute(_WITHDRAW, {"scope": scope})).rowcount
 
     async def list_page(self, owner: str | None, after: str | None, limit: int) -> list[App]:
         """In the order of ids, which is the order they were made in; served by apps_owner, or the key."""

@@ -1,6 +1,6 @@
 """One transaction over everything of this service, with the events that are published when it commits."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from common.kit.outbox import OutboxEvent, append
 from oauth.adapters.postgres.apps import PostgresApps
 from oauth.adapters.postgres.grants import PostgresGrants, PostgresPeople
 from oauth.adapters.postgres.requests import PostgresRequests
-from oauth.adapters.postgres.tokens import PostgresTokens, find_live_token, prune_tokens
+from oauth.adapters.postgres.tokens import PostgresTokens, find_live_tokens, prune_tokens
 from oauth.domain.apps import App
 from oauth.domain.ports import Apps, Grants, People, Requests, Tokens
 from oauth.domain.tokens import LiveToken
@@ -85,9 +85,16 @@ class PostgresStore:
             return await PostgresApps(connection).find(client_id)
 
     async def find_token(self, digest: bytes, now: datetime) -> LiveToken | None:
+        """As several."""
+        return (await self.find_tokens([digest], now))[0]
+
+    async def find_tokens(self, digests: Sequence[bytes], now: datetime) -> Sequence[LiveToken | None]:
         """One query and no transaction around it."""
-        async with self._reading() as connection:
-            return await find_live_token(connection, digest, now)
+        try:
+            async with self._database.driver() as driver:
+                return await find_live_tokens(driver, digests, now)
+        except Exception as error:
+            raise as_unavailable(error) from error
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:

@@ -47,10 +47,10 @@ from oauth.charges.domain.errors import (
 )
 from oauth.charges.domain.ports import ChargeStore, Ledger
 from oauth.charges.domain.refusals import GRANT_ENDED, LEDGER_CODES, OTHER, refusal
-from oauth.charges.usecases.batches import Batches
 from oauth.domain.ports import Clock, Store
 from oauth.domain.subjects import pairwise_subject
 from oauth.domain.tokens import Digester, LiveToken
+from oauth.usecases.batches import Batches
 
 _LOG = logging.getLogger(__name__)
 _SWEEP = 100
