@@ -28,8 +28,8 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     DPoP proofs are made for URLs that begin so; without it access tokens that need one are refused.
     """
     public_rpm: int = 3000
-    """Most POSTs a minute and address on each public route that anybody may use (sign-in, token, pushed and
-    device requests), counted per replica; 0: no bound.
+    """Most requests a minute and address on each public route that anybody may use (sign-in, authorization,
+    token, pushed and device requests), counted per replica; 0: no bound.
     """
     trusted_proxies: str = ""
     """Addresses or CIDR blocks, comma-separated, whose X-Forwarded-For is believed."""

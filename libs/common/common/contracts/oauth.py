@@ -66,6 +66,16 @@ class AppDisabled(msgspec.Struct, frozen=True, tag="oauth.app.disabled.v1", tag_
     app: str
 
 
+class AppNarrowed(msgspec.Struct, frozen=True, tag="oauth.app.narrowed.v1", tag_field="type"):
+    """The app may do less than before, and so may its tokens: `scopes` are left. `user` owns the app."""
+
+    id: str
+    sequence: int
+    user: str
+    app: str
+    scopes: tuple[str, ...]
+
+
 class ChargeEvent(msgspec.Struct, frozen=True):
     """What the events of a charge say. Amounts are decimal strings of USD as they are now: `captured` was
     taken from the person, `refunded` of it went back, `fee` is the platform's share of what did not.
@@ -118,6 +128,7 @@ OAuthEvent = (
     | GrantRevoked
     | TokensRevoked
     | AppDisabled
+    | AppNarrowed
     | AppChargeSucceeded
     | AppChargeCaptured
     | AppChargeCanceled

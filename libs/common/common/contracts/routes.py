@@ -22,7 +22,7 @@ class Route(msgspec.Struct, frozen=True):
     the gateway hands on no principal.
 
     `cors`: scripts of any origin may call, and then no cookie reaches the service. Pages for people are
-    without it (RFC 9700 section 2.6). `throttled`: POSTs are limited per address, as anybody may send one.
+    without it (RFC 9700 section 2.6). `throttled`: requests are limited per address, as anybody may send one.
     """
 
     path: str
@@ -46,6 +46,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/events", "billing", "problem", scope="account"),
     Route("/api/oauth", "oauth", "problem", scope="account"),
     Route("/oauth", "oauth", "oauth", scope=PUBLIC, cors=False),
+    Route("/oauth/authorize", "oauth", "oauth", scope=PUBLIC, exact=True, cors=False, throttled=True),
     Route("/oauth/device", "oauth", "oauth", scope=PUBLIC, cors=False, throttled=True),
     Route("/oauth/par", "oauth", "oauth", scope=PUBLIC, exact=True, throttled=True),
     Route("/oauth/token", "oauth", "oauth", scope=PUBLIC, exact=True, throttled=True),
@@ -54,10 +55,10 @@ ROUTES: tuple[Route, ...] = (
     Route("/oauth/revoke", "oauth", "oauth", scope=PUBLIC, exact=True),
     Route("/oauth/userinfo", "oauth", "oauth", scope=PUBLIC, exact=True),
     Route("/oauth/v1", "oauth", "problem", scope=PUBLIC),
-    Route("/auth", "oauth", "oauth", scope=PUBLIC, exact=True, cors=False),
+    Route("/auth", "oauth", "oauth", scope=PUBLIC, exact=True, cors=False, throttled=True),
     Route("/api/v1/auth/keys", "oauth", scope=PUBLIC, exact=True, throttled=True),
     Route("/api/v1/auth/keys/code", "oauth", scope="account", exact=True),
-    Route("/next/v1/oauth", "oauth", "oauth", scope=PUBLIC, cors=False),
+    Route("/next/v1/oauth", "oauth", "oauth", scope=PUBLIC, cors=False, throttled=True),
     Route("/api/v1/user/oauth", "oauth", "problem", scope=PUBLIC),
     Route("/api/v1/user/oauth/issue-token", "oauth", "problem", scope=PUBLIC, exact=True, throttled=True),
     Route("/.well-known/oauth-authorization-server", "oauth", "oauth", scope=PUBLIC),

@@ -8,7 +8,7 @@ import logging
 import msgspec
 from nats.aio.msg import Msg
 
-from common.contracts.oauth import AppDisabled, GrantCreated, OAuthEvent
+from common.contracts.oauth import AppDisabled, AppNarrowed, GrantCreated, OAuthEvent
 from common.kit.bus import Bus
 from gateway.domain.key_cache import KeyCache
 
@@ -31,8 +31,8 @@ async def keep_tokens_current(bus: Bus, cache: KeyCache) -> None:
 
 
 def apply_oauth_event(cache: KeyCache, event: OAuthEvent) -> None:
-    """A first grant makes no known token wrong; a change drops the person's, a disabled app all it holds."""
-    if isinstance(event, AppDisabled):
+    """A first grant makes no known token wrong; a change drops the person's, one of the app all it holds."""
+    if isinstance(event, AppDisabled | AppNarrowed):
         cache.drop_app(event.app)
     elif not isinstance(event, GrantCreated):
         cache.drop_user(event.user)

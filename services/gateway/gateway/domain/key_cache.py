@@ -91,7 +91,7 @@ class KeyCache:
         self._drop_owned(user)
 
     def drop_app(self, client_id: str) -> None:
-        """The app is disabled: forget the tokens it holds, whoever granted them."""
+        """The app ends, or may do less: forget the tokens it holds, whoever granted them."""
         self._drop_owned(_APP + client_id)
 
     def clear(self) -> None:

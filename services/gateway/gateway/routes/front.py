@@ -63,7 +63,7 @@ class Exchange(msgspec.Struct):
 class Admission(msgspec.Struct, frozen=True):
     """How many are let in, and from where.
 
-    `keys` counts by key, `public` by address: at most `public_rpm` POSTs a minute on each throttled route, 0
+    `keys` counts by key, `public` by address: at most `public_rpm` a minute on each throttled route, 0
     for no bound. `trusted_proxies` are believed when they tell an address.
     """
 
@@ -204,7 +204,7 @@ class Front:
         Cookies reach pages only, and what an app says who it is only the OAuth service.
         """
         scope, inbound = exchange.scope, exchange.inbound
-        if route.throttled and self._admission.public_rpm and scope["method"] == "POST":
+        if route.throttled and self._admission.public_rpm:
             self._admission.count_public(route, self._client_address(exchange))
         try:
             receive = await read_whole(receive, inbound.length)

@@ -106,7 +106,7 @@ async def test_errors_of_the_gateway_are_in_the_protocols_shape(suite: Any) -> N
     assert (large.status_code, large.json()["error"]) == (413, "request_too_large")
 
 
-async def test_an_address_that_posts_too_often_waits_and_others_do_not(bare_suite: Any) -> None:
+async def test_an_address_that_asks_too_often_waits_and_others_do_not(bare_suite: Any) -> None:
     anybody = await _anybody(bare_suite, public_rpm=3, trusted_proxies="127.0.0.1")
     here = {"x-forwarded-for": "2001:db8::1"}
     for path in ("/oauth/token", "/oauth/par", "/oauth/device_authorization", "/oauth/device", "/login"):
@@ -115,10 +115,13 @@ async def test_an_address_that_posts_too_often_waits_and_others_do_not(bare_suit
         refused = await anybody.post(path, headers={"x-forwarded-for": "2001:db8::2"}, content=b"")
         assert refused.status_code == 429, path
         assert int(refused.headers["retry-after"]) <= 20
-        assert (await anybody.get(path, headers=here)).status_code != 429
+        assert (await anybody.get(path, headers=here)).status_code == 429
         other = await anybody.post(path, headers={"x-forwarded-for": "2001:db8:0:1::1"}, content=b"")
         assert other.status_code != 429
     assert refused.json()["code"] == "rate_limit_exceeded"
+    for path in ("/oauth/authorize", "/auth", "/next/v1/oauth"):  # asked by GET, and each leaves something
+        answers = [(await anybody.get(path, headers=here)).status_code for _ in range(4)]
+        assert (answers.count(429), answers[-1]) == (1, 429), path
     told = await anybody.post("/oauth/token", headers=here, content=b"")
     assert told.json()["error"] == "temporarily_unavailable"
     for _ in range(10):

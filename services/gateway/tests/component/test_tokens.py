@@ -15,6 +15,7 @@ from common.contracts.errors import ServiceError
 from common.contracts.oauth import (
     TOKEN_CHECK,
     AppDisabled,
+    AppNarrowed,
     GrantRevoked,
     GrantUpdated,
     OAuthEvent,
@@ -191,7 +192,7 @@ async def test_while_the_oauth_service_is_away_known_tokens_go_on_and_others_wai
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
-@pytest.mark.parametrize("ending", [GrantRevoked, GrantUpdated, TokensRevoked, AppDisabled])
+@pytest.mark.parametrize("ending", [GrantRevoked, GrantUpdated, TokensRevoked, AppDisabled, AppNarrowed])
 async def test_a_revoke_is_felt_at_every_replica_within_a_second(
     suite: Any, peer: OAuthPeer, ending: Any
 ) -> None:
@@ -205,7 +206,8 @@ async def test_a_revoke_is_felt_at_every_replica_within_a_second(
     found = peer.tokens.pop(headers["authorization"].partition(" ")[2])
     ids = {"id": uuid7(), "sequence": 1, "user": user["id"], "app": "app-1"}
     grant = ids | {"account": user["account"], "grant": found.grant}
-    fields = {GrantUpdated: grant | {"scopes": ()}, AppDisabled: ids}.get(ending, grant | {"by": "user"})
+    own = {GrantUpdated: grant | {"scopes": ()}, AppDisabled: ids, AppNarrowed: ids | {"scopes": ()}}
+    fields = own.get(ending, grant | {"by": "user"})
     started_s = time.monotonic()
     await peer.tell(ending(**fields))
     for replica in replicas:

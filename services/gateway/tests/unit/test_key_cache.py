@@ -3,6 +3,7 @@
 from common.contracts.identity import KeyCreated, KeyRevoked, KeyUpdated, UserCreated, UserUpdated
 from common.contracts.oauth import (
     AppDisabled,
+    AppNarrowed,
     GrantCreated,
     GrantRevoked,
     GrantUpdated,
@@ -126,6 +127,7 @@ def test_what_a_grant_event_says_decides_what_is_forgotten(clock: FakeClock) -> 
         (GrantRevoked(**grant, by="user"), False),  # type: ignore[arg-type]
         (TokensRevoked(**grant, by="app"), False),  # type: ignore[arg-type]
         (AppDisabled(**ids), False),  # type: ignore[arg-type]
+        (AppNarrowed(**ids, scopes=()), False),  # type: ignore[arg-type]
         (AppDisabled(**(ids | {"app": "app-2"})), True),  # type: ignore[arg-type]
     ]
     for event, stays in events:

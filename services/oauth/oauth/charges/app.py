@@ -11,6 +11,7 @@ from common.contracts.oauth import ChargeEvent
 from common.webhooks.deliverer import Deliverer
 from common.webhooks.lazy import LazySender
 from oauth.adapters.vault import Vault
+from oauth.charges.adapters.nats import NatsLedger
 from oauth.charges.adapters.postgres.charges import PostgresCharges
 from oauth.charges.adapters.postgres.deliveries import PostgresDeliveries
 from oauth.charges.adapters.postgres.payouts import PostgresPayouts
@@ -53,7 +54,7 @@ async def open_charges(parts: Parts) -> None:
     database, clock, state = parts.database, parts.clock, parts.state
     stories = Stories(clock, told)
     store = PostgresCharges(database, stories, parts.notify)
-    charges = Charges(store, parts.store, parts.rpc, clock, parts.digester)
+    charges = Charges(store, parts.store, NatsLedger(parts.rpc), clock, parts.digester)
     refunds = Refunds(PostgresRefunds(database, stories, parts.notify), parts.rpc, clock)
     payouts = Payouts(PostgresPayouts(database), parts.store, parts.rpc, clock)
     topups = Topups(PostgresTopups(database), parts.rpc, clock)

@@ -23,7 +23,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     allowed all of it before need not see the page. `max_age_s`: how long before `asked_at` the person may
     have signed in; who did so earlier does it again, in another session than `session_before`. `returns_to`
     names the place where the person goes on, for people; `form_targets` are the CSP sources that the browser
-    may be sent to then.
+    may be sent to then. `for_device`: not this browser asks, but a device whose code the person entered.
     """
 
     kind: str
@@ -39,6 +39,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     login_hint: str = ""
     returns_to: str = ""
     form_targets: tuple[str, ...] = ()
+    for_device: bool = False
 
     @property
     def is_spending(self) -> bool:

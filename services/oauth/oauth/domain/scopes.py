@@ -7,7 +7,7 @@ from oauth.domain.errors import InvalidScopeError
 
 SCOPES = {
     "openid": "identify you to the app, by a name only it knows",
-    "profile": "see your display name",
+    "profile": "see your user name, which is your e-mail address up to the @",
     "email": "see your e-mail address",
     "offline_access": "go on while you are away",
     "relay": "use models at your expense",

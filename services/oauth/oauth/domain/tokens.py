@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -115,6 +116,11 @@ class Standing(msgspec.Struct, frozen=True):
         return self.family.expires_at if allowed_until is None else min(self.family.expires_at, allowed_until)
 
 
+def allowed_now(scopes: Sequence[str], app: App, grant: Grant) -> tuple[str, ...]:
+    """Those of `scopes` that app and grant still have."""
+    return tuple(scope for scope in scopes if scope in grant.scopes and scope in app.scopes)
+
+
 class LiveToken(msgspec.Struct, frozen=True):
     """An access token that counts now, with everything it stands on.
 
@@ -130,8 +136,8 @@ class LiveToken(msgspec.Struct, frozen=True):
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """What it may do now: less than it was made for when the person has consented to less since."""
-        return tuple(scope for scope in self.token.scopes if scope in self.grant.scopes)
+        """What it may do now: less than it was made for when person or app may do less since."""
+        return allowed_now(self.token.scopes, self.app, self.grant)
 
     @property
     def expires_at(self) -> datetime:

@@ -7,7 +7,7 @@ from oauth.registry.consumers.people import follow_users
 from oauth.registry.routes.apps import AppController
 from oauth.registry.routes.connections import ConnectionController
 from oauth.registry.routes.grants import GrantController, ReceivedController
-from oauth.registry.usecases.apps import Registrar
+from oauth.registry.usecases.apps import Registrar, close_management
 from oauth.registry.usecases.bootstrap import apply_apps, read_apps
 from oauth.registry.usecases.grants import GrantDesk
 
@@ -19,6 +19,8 @@ async def open_registry(parts: Parts) -> None:
     parts.state.grant_desk = GrantDesk(store, clock, BillingLedger(parts.rpc))
     declared = read_apps(parts.bootstrap.oauth_apps, parts.digester, clock(), settings.management_tokens)
     await apply_apps(store, declared)
+    if not settings.management_tokens:
+        await close_management(store)
     await parts.bus.ensure_streams([IDENTITY])
     people = follow_users(parts.bus, store, GatewayDirectory(parts.rpc))
     await people.start()

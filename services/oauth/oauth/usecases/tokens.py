@@ -1,6 +1,5 @@
 """Make tokens of a family."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -18,6 +17,7 @@ from oauth.domain.tokens import (
     Digester,
     Family,
     RefreshToken,
+    allowed_now,
     generate,
 )
 
@@ -74,8 +74,3 @@ class TokenIssuer:
         )
         expires_in_s = int((until - now).total_seconds())
         return Issued(access, refresh, scopes, expires_in_s, jkt, family, grant, person)
-
-
-def allowed_now(scopes: Sequence[str], app: App, grant: Grant) -> tuple[str, ...]:
-    """Those of `scopes` that app and grant still have."""
-    return tuple(scope for scope in scopes if scope in grant.scopes and scope in app.scopes)

@@ -4,9 +4,11 @@ import asyncio
 from typing import Any
 
 import msgspec
+import pytest
 from joserfc.jwk import ECKey, OctKey
 
-from common.contracts.oauth import AppDisabled, OAuthEvent
+from common.contracts.errors import ServiceError
+from common.contracts.oauth import TOKEN_CHECK, AppDisabled, AppNarrowed, OAuthEvent, TokenCheck
 from common.kit.ids import uuid7
 from oauth.domain.tokens import Digester
 from oauth.registry.domain.apps import MOST_APPS
@@ -210,6 +212,31 @@ async def test_an_app_that_ends_is_told_once(oauth: Any) -> None:
     assert (await oauth.http.post(f"{path}/enable", headers=ann)).json()["disabled_at"] is None
     assert (await oauth.http.post(f"{path}/disable", headers=ann)).json()["disabled_by"] == "owner"
     assert (await asyncio.wait_for(heard.get(), 5)).sequence == 2
+
+
+async def test_fewer_scopes_count_at_once_for_the_tokens_an_app_holds_and_are_told(oauth: Any) -> None:
+    app, secret = await oauth.app()
+    tokens = await oauth.tokens(app, secret, "openid", "relay", "charge")
+    path, operator = f"{PATH}/{app.client_id}", oauth.owner(None, None, "admin")
+    narrowed = {"scopes": ["openid", "charge"]}
+    assert (await oauth.http.patch(path, json=narrowed, headers=operator)).status_code == 200
+    found = await oauth.rpc.call(TOKEN_CHECK, TokenCheck(tokens["access_token"]))
+    assert found.scopes == ("openid", "charge")
+    for kind in ("access_token", "refresh_token"):
+        told = await oauth.ask("/oauth/introspect", app, secret, token=tokens[kind])
+        assert told.json()["scope"] == "openid charge"
+    assert (await oauth.http.patch(path, json={"scopes": ["openid"]}, headers=operator)).status_code == 200
+    charge = {"authorization": f"Bearer {tokens['access_token']}", "idempotency-key": "k"}
+    refused = await oauth.http.post("/oauth/v1/charges", json={"amount": "1"}, headers=charge)
+    assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
+    wider = {"scopes": ["openid", "relay"], "name": "Wider"}
+    assert (await oauth.http.patch(path, json=wider, headers=operator)).status_code == 200
+    assert (await oauth.http.delete(path, headers=operator)).status_code == 204
+    with pytest.raises(ServiceError, match="unknown"):
+        await oauth.rpc.call(TOKEN_CHECK, TokenCheck(tokens["access_token"]))
+    events = [msgspec.convert(event, OAuthEvent) for event in await oauth.events(3)]
+    assert [type(event) for event in events] == [AppNarrowed, AppNarrowed, AppDisabled]
+    assert (events[0].app, events[0].scopes, events[0].sequence) == (app.client_id, ("openid", "charge"), 1)
 
 
 async def test_lists_go_on_where_the_page_before_ended(oauth: Any) -> None:

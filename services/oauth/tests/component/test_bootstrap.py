@@ -52,6 +52,13 @@ async def test_the_file_is_applied_once_and_followed_when_it_changes(bare_oauth:
     assert (row["id"], row["secrets"]) == (first["id"], first["secrets"])
 
 
+async def test_scopes_that_the_file_takes_back_are_told(bare_oauth: Any, tmp_path: Path) -> None:
+    await _start(bare_oauth, tmp_path, CARDS)
+    await _start(bare_oauth, tmp_path, CARDS.replace(', "charge"', ""))
+    [event] = await bare_oauth.events(1)
+    assert (event["type"], event["scopes"]) == ("oauth.app.narrowed.v1", ["openid"])
+
+
 async def test_a_rotated_secret_lives_beside_the_files_until_the_file_says_another(
     bare_oauth: Any, tmp_path: Path
 ) -> None:

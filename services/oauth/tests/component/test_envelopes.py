@@ -173,6 +173,23 @@ async def test_management_tokens_are_switched_off(oauth: Any) -> None:
         assert answer.json()["errorType"] == "not_supported_error"
 
 
+async def test_management_tokens_that_are_switched_off_later_are_taken_from_every_app(
+    bare_oauth: Any,
+) -> None:
+    oauth = bare_oauth
+    await oauth.start_replica(management_tokens=True)
+    app, secret = await oauth.app(scopes=("openid", "management_token"))
+    tokens = await oauth.tokens(app, secret, "openid", "management_token", "offline_access")
+    await oauth.start_replica()
+    told = (await oauth.ask("/oauth/introspect", app, secret, token=tokens["access_token"])).json()
+    assert told["scope"] == "openid"
+    renewal = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    renewed = (await oauth.ask("/oauth/token", app, secret, **renewal)).json()
+    assert renewed["scope"] == "openid"
+    asked = await oauth.visit("/oauth/authorize", params=oauth.question(app, "management_token"))
+    assert "error=invalid_scope" in asked.headers["location"]
+
+
 class Gateway:
     """The gateway's side of delegated keys."""
 

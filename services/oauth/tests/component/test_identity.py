@@ -89,6 +89,16 @@ async def test_userinfo_tells_the_address_only_with_its_scope(oauth: Any) -> Non
     assert told["sub"] != sub
 
 
+async def test_profile_tells_what_the_address_begins_with_and_no_more(oauth: Any) -> None:
+    app, secret = await oauth.app()
+    ann = Person(uuid7(), uuid7(), "ann@example.com")
+    told = (await _userinfo(oauth, await oauth.tokens(app, secret, "openid", "profile", person=ann))).json()
+    assert told == {"sub": told["sub"], "name": "ann", "preferred_username": "ann"}
+    nameless = Person(uuid7(), uuid7())
+    tokens = await oauth.tokens(app, secret, "openid", "profile", person=nameless)
+    assert (await _userinfo(oauth, tokens)).json().keys() == {"sub"}
+
+
 async def test_two_apps_know_one_person_by_two_names_and_neither_by_our_id(oauth: Any) -> None:
     ann = Person(uuid7(), uuid7(), "ann@example.com")
     subs = []

@@ -305,6 +305,8 @@ async def test_a_person_connects_a_device_by_typing_its_code(
     await page.keyboard.type(told["user_code"].lower().replace("-", ""))
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/oauth/consent?**")
+    asks = "A device asks" if locale == "en-GB" else "此请求来自一台设备"
+    assert asks in await page.locator("main").inner_text()
     await page.screenshot(path=shots / f"{shot}-2.png", full_page=True)
     await page.get_by_role("button", name="Allow" if locale == "en-GB" else "允许").click()
     await page.wait_for_url("**/oauth/device/allowed")

@@ -13,6 +13,7 @@ import pytest
 
 from common.contracts.errors import ConflictError, NotFoundError, UnavailableError
 from common.contracts.holds import (
+    HOLD_CHARGE,
     HoldCapture,
     HoldCharge,
     HoldCredit,
@@ -48,6 +49,9 @@ class FakeLedger:
         if id_ not in self.answers:
             self.answers[id_] = self._decide(request)
         return self.answers[id_]
+
+    async def charge(self, request: HoldCharge) -> HoldState:
+        return await self.call(HOLD_CHARGE, request)
 
     def _decide(self, request: Any) -> HoldState:
         if isinstance(request, (HoldCharge, HoldOpen)):

@@ -89,11 +89,12 @@ _PRUNE = (
     text("DELETE FROM access_tokens WHERE expires_at < :before"),
     text("DELETE FROM refresh_tokens WHERE expires_at < :before"),
     text("DELETE FROM families WHERE expires_at < :before"),
-    # Its tokens are gone, or its code was never exchanged: nobody can ask for anything by it again. The newest
-    # of a grant stays and tells when the app was last used.
+    # Its tokens are gone, or its code was never exchanged: nobody can ask for anything by it again. The
+    # newest of a grant stays and tells when the app was last used.
     text(
         "DELETE FROM families AS f WHERE f.created_at < :before"
-        " AND EXISTS (SELECT FROM families AS n WHERE n.grant_id = f.grant_id AND n.created_at > f.created_at)"
+        " AND EXISTS (SELECT FROM families AS n"
+        " WHERE n.grant_id = f.grant_id AND n.created_at > f.created_at)"
         " AND NOT EXISTS (SELECT FROM access_tokens AS t WHERE t.family = f.id)"
         " AND NOT EXISTS (SELECT FROM refresh_tokens AS t WHERE t.family = f.id)"
     ),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from common.contracts.holds import HoldCharge, HoldState
 from common.contracts.rpc import Method, RequestT, ResponseT
 from common.webhooks.signatures import Secret
 from oauth.charges.domain.charges import Charge, ChargeQuery, Settlement, State
@@ -20,6 +21,15 @@ class Ledger(Protocol):
 
     async def call(self, method: Method[RequestT, ResponseT], request: RequestT) -> ResponseT:
         """Its answer, or its ServiceError; after 503 or 504 nobody knows: ask again by the same ids."""
+        ...
+
+
+@runtime_checkable
+class ChargeLedger(Ledger, Protocol):
+    """Billing, for many charges at once."""
+
+    async def charge(self, request: HoldCharge) -> HoldState:
+        """As `call` of HOLD_CHARGE."""
         ...
 
 

@@ -12,7 +12,6 @@ import msgspec
 from common.contracts.errors import NotFoundError, ServiceError
 from common.contracts.holds import (
     HOLD_CAPTURE,
-    HOLD_CHARGE,
     HOLD_OPEN,
     HOLD_VOID,
     HoldCapture,
@@ -45,7 +44,7 @@ from oauth.charges.domain.errors import (
     IdempotencyMismatchError,
     InvalidStateError,
 )
-from oauth.charges.domain.ports import ChargeStore, Ledger
+from oauth.charges.domain.ports import ChargeLedger, ChargeStore
 from oauth.charges.domain.refusals import GRANT_ENDED, LEDGER_CODES, OTHER, refusal
 from oauth.domain.ports import Clock, Store
 from oauth.domain.subjects import pairwise_subject
@@ -66,7 +65,7 @@ class Charges:
     """Charges of all apps; see the module for what is guaranteed."""
 
     def __init__(
-        self, store: ChargeStore, core: Store, ledger: Ledger, clock: Clock, digester: Digester
+        self, store: ChargeStore, core: Store, ledger: ChargeLedger, clock: Clock, digester: Digester
     ) -> None:
         self._store = store
         self._core = core
@@ -222,7 +221,7 @@ class Charges:
         if not charge.capture:
             return await self._ledger.call(HOLD_OPEN, opening)
         shares = charge.credits(charge.amount_nano)
-        return await self._ledger.call(HOLD_CHARGE, HoldCharge(opening, charge.capture_id, shares))
+        return await self._ledger.charge(HoldCharge(opening, charge.capture_id, shares))
 
     async def _resume(self, charge: Charge) -> None:
         if charge.state != "opening":

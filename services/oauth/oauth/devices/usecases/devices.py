@@ -148,7 +148,14 @@ class DeviceFlow:
 
     def _ticket(self, device: Device, now: datetime) -> Ticket:
         asked = parse_details(device.details, now) if device.details else None
-        return Ticket(kind=KIND, app=device.app, scopes=device.scopes, state=device.digest.hex(), asked=asked)
+        return Ticket(
+            kind=KIND,
+            app=device.app,
+            scopes=device.scopes,
+            state=device.digest.hex(),
+            asked=asked,
+            for_device=True,
+        )
 
     def _user_digest(self, user_code: str) -> bytes:
         return self._digester.digest(f"user code\n{user_code}")

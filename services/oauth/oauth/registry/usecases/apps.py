@@ -1,21 +1,23 @@
 """Apps: registered, changed and ended by whose they are, or by the operator."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from common.contracts.errors import ConflictError, NotFoundError
-from common.contracts.oauth import AppDisabled
+from common.contracts.oauth import AppDisabled, AppNarrowed
 from common.contracts.principals import Principal
 from common.kit.ids import uuid7
 from oauth.domain.apps import App
 from oauth.domain.ports import Clock, OAuthTransaction, Store
 from oauth.domain.tokens import CLIENT_SECRET_PREFIX, Digester, generate
-from oauth.registry.domain.apps import MOST_APPS, check_app, new_client_id
+from oauth.registry.domain.apps import MANAGEMENT_SCOPE, MOST_APPS, check_app, new_client_id
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 """The user of the operator's own key, and whose name the events of the operator's apps carry."""
+_LOG = logging.getLogger(__name__)
 _NO_SUCH_APP = "There is no such app."
 
 
@@ -68,10 +70,11 @@ class Registrar(msgspec.Struct, frozen=True):
     async def change(self, owner: str | None, client_id: str, said: Mapping[str, Any]) -> App:
         """The app with the fields `said`; InvalidRequestError, NotFoundError.
 
-        An app that keeps a secret and one that keeps none are two kinds: one does not become the other.
+        Fewer scopes count at once for the tokens it holds, too. An app that keeps a secret and one that keeps
+        none are two kinds: one does not become the other.
         """
         async with self.store.transaction() as work:
-            app = _checked(await work.apps.lock(client_id), owner)
+            app = await self._hold(work, owner, client_id)
             changed = msgspec.structs.replace(app, **said, updated_at=self.clock())
             if changed.is_public != app.is_public:
                 raise ConflictError(
@@ -81,6 +84,7 @@ class Registrar(msgspec.Struct, frozen=True):
                 changed = msgspec.structs.replace(changed, jwks=said.get("jwks"))
             changed = check_app(changed, management_tokens=self.management_tokens)
             await work.apps.update(changed)
+            await record_narrowed(work, app, changed)
         return changed
 
     async def rotate_secret(self, owner: str | None, client_id: str) -> tuple[App, str]:
@@ -141,12 +145,33 @@ class Registrar(msgspec.Struct, frozen=True):
     async def _hold(self, work: OAuthTransaction, owner: str | None, client_id: str) -> App:
         """The app, locked, and before it its owner: everywhere in this order."""
         app = _checked(await work.apps.find(client_id), owner)
-        await work.people.hold(app.owner or NOBODY, app.owner_account or NOBODY)
+        await hold_owner(work, app)
         return _checked(await work.apps.lock(client_id), owner)
 
     async def _check_room(self, work: OAuthTransaction, app: App) -> None:
         if app.owner is not None and await work.apps.count(app.owner) >= MOST_APPS:
             raise ConflictError(f"You have {MOST_APPS} apps, which is the most.")
+
+
+async def close_management(store: Store) -> None:
+    """The operator has switched management keys off: apps that might ask for them may not any more."""
+    async with store.transaction() as work:
+        count = await work.apps.withdraw(MANAGEMENT_SCOPE)
+    if count:
+        _LOG.warning("management tokens are off: the scope was taken from %d apps", count)
+
+
+async def hold_owner(work: OAuthTransaction, app: App) -> None:
+    """Lock the row whose numbers the app's events carry; before the app itself."""
+    await work.people.hold(app.owner or NOBODY, app.owner_account or NOBODY)
+
+
+async def record_narrowed(work: OAuthTransaction, before: App, after: App) -> None:
+    """Tell who remembers the app's tokens that they may do less, if so; the owner is held."""
+    if not set(before.scopes) <= set(after.scopes):
+        user = after.owner or NOBODY
+        sequence = await work.next_sequence(user)
+        work.record(AppNarrowed(uuid7(), sequence, user, after.client_id, after.scopes))
 
 
 def _checked(app: App | None, owner: str | None) -> App:

@@ -18,6 +18,7 @@ from oauth.domain.apps import App, AuthMethod
 from oauth.domain.ports import OAuthTransaction, Store
 from oauth.domain.tokens import Digester
 from oauth.registry.domain.apps import check_app, check_client_id, public_keys
+from oauth.registry.usecases.apps import hold_owner, record_narrowed
 
 _LEAST_SECRET = 16
 
@@ -59,6 +60,7 @@ async def apply_apps(store: Store, declared: Sequence[Declared]) -> None:
 
 async def _update(work: OAuthTransaction, declared: Declared) -> None:
     app = declared.app
+    await hold_owner(work, app)
     known = await work.apps.lock(app.client_id)
     if known is None or known.owner is not None:
         raise BootstrapError(f"oauth app {app.client_id}: a person has registered an app of this client id")
@@ -76,6 +78,7 @@ async def _update(work: OAuthTransaction, declared: Declared) -> None:
     )
     if changed != known:
         await work.apps.update(msgspec.structs.replace(changed, updated_at=app.updated_at))
+        await record_narrowed(work, known, changed)
 
 
 def _app(spec: OAuthAppSpec, digester: Digester, now: datetime) -> App:

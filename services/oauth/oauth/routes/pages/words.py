@@ -47,7 +47,7 @@ ENGLISH = CommonWords(
     later="A part of the service is away just now. Nothing was changed.",
     scopes={
         "openid": "Know you again, by an identifier made for this app alone",
-        "profile": "See your display name",
+        "profile": "See your user name, which is your e-mail address up to the @",
         "email": "See your e-mail address",
         "offline_access": "Stay connected while you are away",
         "relay": "Use AI models at your expense",
@@ -82,7 +82,7 @@ CHINESE = CommonWords(
     later="服务暂时不可用，未做任何更改。",
     scopes={
         "openid": "通过仅供此应用使用的标识识别您",
-        "profile": "查看您的显示名称",
+        "profile": "查看您的用户名，即邮箱地址中 @ 之前的部分",
         "email": "查看您的邮箱地址",
         "offline_access": "在您离开后继续保持连接",
         "relay": "使用 AI 模型，费用由您承担",

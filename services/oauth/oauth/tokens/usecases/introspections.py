@@ -10,8 +10,7 @@ from oauth.domain.grants import Grant
 from oauth.domain.ports import Clock, Store
 from oauth.domain.scopes import SPENDING
 from oauth.domain.subjects import pairwise_subject
-from oauth.domain.tokens import ACCESS_PREFIX, REFRESH_PREFIX, Digester
-from oauth.usecases.tokens import allowed_now
+from oauth.domain.tokens import ACCESS_PREFIX, REFRESH_PREFIX, Digester, allowed_now
 
 
 class Introspection(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

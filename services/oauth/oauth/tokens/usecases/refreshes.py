@@ -9,9 +9,8 @@ from oauth.domain.errors import InvalidGrantError, InvalidScopeError, OAuthError
 from oauth.domain.grants import Grant
 from oauth.domain.ports import OAuthTransaction
 from oauth.domain.scopes import parse_scope
-from oauth.domain.tokens import REFRESH_GRACE, Family, RefreshToken
+from oauth.domain.tokens import REFRESH_GRACE, Family, RefreshToken, allowed_now
 from oauth.usecases.families import end_family
-from oauth.usecases.tokens import allowed_now
 
 _REFUSED = "The refresh token is unknown, used, expired, revoked, or of another app."
 

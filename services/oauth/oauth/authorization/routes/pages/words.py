@@ -13,6 +13,7 @@ class ConsentWords(msgspec.Struct, frozen=True):
     by_operator: str
     by_third_party: str
     by_nobody: str
+    for_device: str
     will: str
     spending: str
     spending_note: str
@@ -42,6 +43,7 @@ ENGLISH = ConsentWords(
     by_operator="An app of this service",
     by_third_party="A third-party app",
     by_nobody="Nobody registered this app or vouches for it: it is whoever answers at {origin}",
+    for_device="A device asks: the one that shows the code you entered. Deny if you did not start this.",
     will="It will be able to:",
     spending="How much may it spend?",
     spending_note="You decide. Whatever it does, the app cannot spend more than you enter here.",
@@ -75,6 +77,7 @@ CHINESE = ConsentWords(
     by_operator="本服务的应用",
     by_third_party="第三方应用",
     by_nobody="此应用未经登记，无人担保：它就是 {origin} 的运营者",
+    for_device="此请求来自一台设备，即显示您刚才所输入代码的设备。若非您本人发起，请拒绝。",
     will="该应用将能够：",
     spending="它最多可以花费多少？",
     spending_note="由您决定。无论如何，该应用的花费都不会超过您在此处填写的金额。",

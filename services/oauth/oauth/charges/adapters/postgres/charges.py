@@ -75,7 +75,7 @@ class PostgresCharges:
         """One statement; of several with one key the first is kept."""
         rows = [_row(charge) for charge in charges]
         try:
-            async with self._database.driver_transaction() as driver:
+            async with self._database.driver() as driver:
                 kept = {row[0] for row in await driver.fetch(_ADD, *map(list, zip(*rows, strict=True)))}
         except Exception as error:
             raise as_unavailable(error) from error
@@ -146,7 +146,7 @@ class PostgresCharges:
 
     async def _all(self, statement: str, *values: Any) -> list[Charge]:
         try:
-            async with self._database.driver_transaction() as driver:
+            async with self._database.driver() as driver:
                 return [charge_of(row) for row in await driver.fetch(statement, *values)]
         except Exception as error:
             raise as_unavailable(error) from error
