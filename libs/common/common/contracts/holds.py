@@ -21,7 +21,7 @@ TigerBeetle's two-phase transfers are the model (docs/coding/two-phase-transfers
 import msgspec
 
 from common.contracts.principals import Budget, SpenderKind
-from common.contracts.rpc import Method
+from common.contracts.rpc import Method, RpcError
 
 REVENUE_ACCOUNT = "revenue"
 FEES_ACCOUNT = "fees"
@@ -146,8 +146,35 @@ class HoldCharge(msgspec.Struct, frozen=True, array_like=True):
     credits: tuple[HoldCredit, ...]
 
 
+class HoldCharges(msgspec.Struct, frozen=True, array_like=True):
+    """Charges that travel in one message, since broker and services pay per message.
+
+    Each is decided as if it had come alone, but none waits for money that relays are asked to return.
+    """
+
+    charges: tuple[HoldCharge, ...]
+
+
+class HoldOutcome(msgspec.Struct, frozen=True, array_like=True):
+    """What one of them was answered, or why it was refused. Neither: nothing was done since relays were asked
+    to return idle money; send it alone, which waits for that.
+    """
+
+    state: HoldState | None = None
+    refused: RpcError | None = None
+
+
+class HoldOutcomes(msgspec.Struct, frozen=True, array_like=True):
+    """In the order of the charges."""
+
+    outcomes: tuple[HoldOutcome, ...]
+
+
 HOLD_OPEN: Method[HoldOpen, HoldState] = Method("rpc.billing.hold.open.v1", HoldOpen, HoldState)
 HOLD_CHARGE: Method[HoldCharge, HoldState] = Method("rpc.billing.hold.charge.v1", HoldCharge, HoldState)
+HOLD_CHARGES: Method[HoldCharges, HoldOutcomes] = Method(
+    "rpc.billing.hold.charges.v1", HoldCharges, HoldOutcomes
+)
 HOLD_EXTEND: Method[HoldExtend, HoldState] = Method("rpc.billing.hold.extend.v1", HoldExtend, HoldState)
 HOLD_CAPTURE: Method[HoldCapture, HoldState] = Method("rpc.billing.hold.capture.v1", HoldCapture, HoldState)
 HOLD_VOID: Method[HoldVoid, HoldState] = Method("rpc.billing.hold.void.v1", HoldVoid, HoldState)

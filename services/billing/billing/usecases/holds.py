@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 
 from billing.domain.captures import CaptureHold, ChargeHold, RefundHold
 from billing.domain.errors import HoldNotFoundError, MoneyRecalledError
@@ -20,12 +21,16 @@ from common.contracts.errors import ServiceError
 from common.contracts.holds import (
     HoldCapture,
     HoldCharge,
+    HoldCharges,
     HoldExtend,
     HoldOpen,
+    HoldOutcome,
+    HoldOutcomes,
     HoldRefund,
     HoldState,
     HoldVoid,
 )
+from common.contracts.rpc import RpcError
 
 _LOG = logging.getLogger(__name__)
 Reservation = OpenHold | ExtendHold | ChargeHold
@@ -51,6 +56,11 @@ class Holds:
         check_charge(request)
         return await self._reserve(ChargeHold(request), ChargeHold(request, waits=False))
 
+    async def charge_holds(self, request: HoldCharges) -> HoldOutcomes:
+        """Each by itself, its refusal included; they wait for the same commit."""
+        decided = await asyncio.gather(*map(self._begun, request.charges), return_exceptions=True)
+        return HoldOutcomes(tuple(map(_outcome, decided)))
+
     async def extend_hold(self, request: HoldExtend) -> HoldState:
         """More money, or more time."""
         check_extend(request)
@@ -74,6 +84,15 @@ class Holds:
         state: HoldState = await self._writer.submit(RefundHold(request))
         return state
 
+    def _begun(self, request: HoldCharge) -> Awaitable[HoldState]:
+        try:
+            check_charge(request)
+        except ServiceError as error:
+            refused: asyncio.Future[HoldState] = asyncio.get_running_loop().create_future()
+            refused.set_exception(error)
+            return refused
+        return self._writer.submit(ChargeHold(request))
+
     async def _reserve(self, patient: Reservation, final: Reservation) -> HoldState:
         state: HoldState
         for _ in range(_RECALL_ATTEMPTS):
@@ -85,6 +104,16 @@ class Holds:
                 return state
         state = await self._writer.submit(final)
         return state
+
+
+def _outcome(decided: HoldState | BaseException) -> HoldOutcome:
+    if isinstance(decided, HoldState):
+        return HoldOutcome(decided)
+    if isinstance(decided, MoneyRecalledError):
+        return HoldOutcome()
+    if isinstance(decided, ServiceError):
+        return HoldOutcome(refused=RpcError.of(decided))
+    raise decided
 
 
 class HoldSweeper:

@@ -8,9 +8,11 @@ import pytest
 from common.contracts.errors import ServiceError
 from common.contracts.holds import (
     HOLD_CHARGE,
+    HOLD_CHARGES,
     HOLD_OPEN,
     HOLD_REFUND,
     HoldCharge,
+    HoldCharges,
     HoldCredit,
     HoldOpen,
     HoldRefund,
@@ -81,6 +83,30 @@ async def test_a_repeated_charge_is_answered_again_on_every_replica_and_taken_on
     assert all(state == states[0] for state in states)
     assert await billing.balance(account) == (9 * USD, 0)
     assert await owed(billing, "shop", "other") == (USD, 0)
+    await proved(billing)
+
+
+async def test_charges_of_one_message_are_decided_as_if_each_had_come_alone(billing: Any) -> None:
+    account, poor = await billing.funded("2"), await billing.funded("0.5")
+
+    def asked(account: str, amount_nano: int, credit_nano: int) -> HoldCharge:
+        opening = HoldOpen(uuid7(), account, uuid7(), amount_nano, 60, app="shop", paid_only=True)
+        return HoldCharge(opening, uuid7(), (HoldCredit("app_payable:shop", credit_nano),))
+
+    charges = [
+        asked(account, USD, USD),
+        asked(poor, USD, USD),
+        asked(account, USD, 1),
+        asked(account, USD, USD),
+    ]
+    message = HoldCharges((*charges, asked(account, USD, USD)))
+    decided = (await billing.rpc.call(HOLD_CHARGES, message, 10)).outcomes
+    assert [outcome.state is not None for outcome in decided] == [True, False, False, True, False]
+    codes = [outcome.refused.code for outcome in decided if outcome.refused is not None]
+    assert codes == ["insufficient_quota", "invalid_request", "insufficient_quota"]
+    assert (await billing.rpc.call(HOLD_CHARGES, message, 10)).outcomes == decided
+    assert await billing.rpc.call(HOLD_CHARGE, charges[0], 10) == decided[0].state
+    assert await billing.balance(account) == (0, 0)
     await proved(billing)
 
 
