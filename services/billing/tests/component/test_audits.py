@@ -4,7 +4,18 @@ from typing import Any
 
 import pytest
 
-from common.contracts.holds import HOLD_CAPTURE, HOLD_OPEN, HoldCapture, HoldOpen
+from common.contracts.holds import (
+    HOLD_CAPTURE,
+    HOLD_CHARGE,
+    HOLD_OPEN,
+    HOLD_REFUND,
+    HoldCapture,
+    HoldCharge,
+    HoldCredit,
+    HoldOpen,
+    HoldRefund,
+)
+from common.contracts.payables import PAYOUT_POST, PayoutPost
 from common.kit.ids import uuid7
 
 USD = 1_000_000_000
@@ -39,6 +50,14 @@ TWICE = """
             u, jsonb_build_object('started_at', u.started_at + interval '1 second')) AS r
         FROM usage_records AS u WHERE sequence = 1) AS t
 """
+SHARE = """
+    UPDATE holds SET credits = credits || '{"app_payable:shop": 50000000, "fees": 50000000}'
+    WHERE credits ? 'app_payable:shop'
+"""
+GIVEN_BACK = """
+    UPDATE holds SET refunds = refunds || '{"app_payable:shop": 20000000, "fees": 30000000}'
+    WHERE credits ? 'app_payable:shop'
+"""
 MORE = {
     "counters": [STRANGER],
     "held": ["UPDATE spenders SET held_nano = held_nano + 1"],
@@ -63,6 +82,11 @@ async def busy(billing: Any) -> list[str]:
     hold = HoldOpen(uuid7(), account, spender, USD // 10, 60)
     await billing.rpc.call(HOLD_OPEN, hold)
     await billing.rpc.call(HOLD_CAPTURE, HoldCapture(hold.hold, uuid7(), USD // 20))
+    opening = HoldOpen(uuid7(), account, spender, USD // 10, 60, app="shop", paid_only=True)
+    shares = (HoldCredit("app_payable:shop", USD * 9 // 100), HoldCredit("fees", USD // 100))
+    await billing.rpc.call(HOLD_CHARGE, HoldCharge(opening, uuid7(), shares))
+    await billing.rpc.call(HOLD_REFUND, HoldRefund(opening.hold, uuid7(), USD // 20))
+    await billing.rpc.call(PAYOUT_POST, PayoutPost(uuid7(), "shop", account, USD // 100, "external"))
     refund = f"/api/billing/usage/{records[0].id}/refunds"
     answer = await billing.http.post(refund, json={"amount": "0.0001"}, headers=billing.headers("a", "admin"))
     assert answer.status_code == 201, answer.text
@@ -70,7 +94,16 @@ async def busy(billing: Any) -> list[str]:
     return [record.request_id for record in records]
 
 
-@pytest.mark.parametrize(("check", "statements"), [*EDITS.items(), *MORE.items(), ("charges", [TWICE])])
+@pytest.mark.parametrize(
+    ("check", "statements"),
+    [
+        *EDITS.items(),
+        *MORE.items(),
+        ("charges", [TWICE]),
+        ("payables", [SHARE]),
+        ("payables", [GIVEN_BACK]),
+    ],
+)
 async def test_an_edited_row_is_found(billing: Any, check: str, statements: list[str]) -> None:
     await busy(billing)
     clean = await billing.audit()

@@ -8,6 +8,8 @@ from billing.adapters.postgres.leases import PostgresLeases
 from billing.seals.adapters.postgres.closes import PostgresCloses
 from billing.seals.adapters.postgres.partitions import PostgresPartitions
 from billing.seals.usecases.partitions import Partitions
+from common.contracts.holds import HOLD_CHARGE, HOLD_REFUND, HoldCharge, HoldCredit, HoldOpen, HoldRefund
+from common.contracts.payables import PAYOUT_POST, PayoutPost
 from common.kit.ids import uuid7
 
 USD = 1_000_000_000
@@ -49,10 +51,19 @@ def faults(audit: dict[str, Any]) -> list[Any]:
 
 
 async def three_months(billing: Any) -> str:
-    """Charges in January, February and March 2026, one of them across the end of January."""
+    """Charges in January, February and March 2026, one of them across the end of January.
+
+    An app's charge of January is given back and paid out in February.
+    """
     account = str(await billing.funded("5"))
     await spend(billing, account)
+    opening = HoldOpen(uuid7(), account, uuid7(), USD, 60, app="shop", paid_only=True)
+    await billing.rpc.call(
+        HOLD_CHARGE, HoldCharge(opening, uuid7(), (HoldCredit("app_payable:shop", USD),)), 10
+    )
     billing.clock.advance(17 * DAY_S)  # the 1st of February
+    await billing.rpc.call(HOLD_REFUND, HoldRefund(opening.hold, uuid7(), USD // 2), 10)
+    await billing.rpc.call(PAYOUT_POST, PayoutPost(uuid7(), "shop", account, USD // 4, "external"), 10)
     late = int((billing.clock.time() - DAY_S) * 1000)
     await spend(billing, account, started_at_ms=late)
     billing.clock.advance(28 * DAY_S)

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.adapters.postgres.holds import HOLDS_CHECK
 from billing.adapters.postgres.ledger import USAGE_INBOX
+from billing.adapters.postgres.payables import PAYABLES_CHECK
 from billing.adapters.postgres.refunds import REFUNDS_CHECK
 from billing.domain.audits import BEGINNING, END, AuditCheck, MoreCheck, Period
 from common.kit.db import Database
@@ -228,6 +229,7 @@ CHECKS = {
     "counters": _COUNTERS,
     "held": _HELD,
     "holds": HOLDS_CHECK,
+    "payables": PAYABLES_CHECK,
     "charges": _CHARGES,
     "refunds": REFUNDS_CHECK,
     "balances": _BALANCES,
