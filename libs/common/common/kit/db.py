@@ -22,6 +22,7 @@ class Database:
             pool_recycle=1800,
             connect_args={"timeout": 5, "command_timeout": 60, "server_settings": dict(settings or {})},
         )
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         event.listen(self.engine.sync_engine, "handle_error", _treat_broken_protocol_as_disconnect)
 
     @asynccontextmanager
@@ -42,13 +43,24 @@ class Database:
     @asynccontextmanager
     async def driver(self) -> AsyncIterator[asyncpg.Connection]:
         """As `driver_transaction` without one: each statement commits itself, for where one is all."""
-        async with self.engine.connect() as connection:
+        async with self._driven() as (_, driver):
+            yield driver
+
+    @asynccontextmanager
+    async def mixed_transaction(self) -> AsyncIterator[tuple[AsyncConnection, asyncpg.Connection]]:
+        """As `driver_transaction`; the first is the same connection for SQLAlchemy's statements."""
+        async with self._driven() as (connection, driver), driver.transaction():
+            yield connection, driver
+
+    @asynccontextmanager
+    async def _driven(self) -> AsyncIterator[tuple[AsyncConnection, asyncpg.Connection]]:
+        async with self._autocommit.connect() as connection:
             driver = await _driver_of(connection)
             while driver.is_closed():  # the server was killed while it lay in the pool
                 await connection.invalidate()
                 driver = await _driver_of(connection)
             try:
-                yield driver
+                yield connection, driver
             except BaseException as error:
                 broken = isinstance(error, asyncpg.InternalClientError)
                 if broken or driver.is_closed() or driver.is_in_transaction():

@@ -5,7 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pytest
 
+from common.contracts.errors import ConflictError
 from common.contracts.oauth import GrantRevoked
 from common.kit.db import Database
 from common.kit.ids import uuid7
@@ -69,6 +71,27 @@ async def test_tokens_that_are_asked_for_together_are_each_found_in_their_place(
     assert await store.find_tokens(digests, START) == [other, None, one, other]
     await oauth.rows("UPDATE families SET revoked_at = now() WHERE id = $1", one.family.id)
     assert await store.find_tokens(digests, START) == [other, None, None, other]
+
+
+async def test_a_transaction_that_fails_leaves_nothing_whichever_way_it_was_written(oauth: Any) -> None:
+    store = _store(oauth)
+    made = await _token(store)
+    family = msgspec.structs.replace(made.family, id=uuid7())
+    app = msgspec.structs.replace(made.app, id=uuid7(), client_id=uuid7())
+
+    async def fail() -> None:
+        async with store.transaction() as work:
+            await work.apps.add(app)
+            await work.tokens.add_family(family)
+            assert await work.apps.get(app.id) == app
+            raise ConflictError("It fails.")
+
+    with pytest.raises(ConflictError):
+        await fail()
+    async with store.transaction() as work:
+        assert await work.apps.get(app.id) is None
+        assert await work.tokens.get_family(family.id) is None
+        assert await work.tokens.get_family(made.family.id) == made.family
 
 
 async def test_a_token_counts_only_while_everything_under_it_does(oauth: Any) -> None:

@@ -3,10 +3,12 @@
 from collections.abc import Collection
 from typing import Any
 
+import asyncpg
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from oauth.adapters.postgres.records import Fields
 from oauth.domain.apps import App
 
 _ADD = text(
@@ -19,6 +21,7 @@ _ADD = text(
 )
 _GET = text("SELECT * FROM apps WHERE id = CAST(:id AS uuid)")
 _FIND = text("SELECT * FROM apps WHERE client_id = :client_id")
+_FIND_ALONE = "SELECT * FROM apps WHERE client_id = $1"
 _GET_MANY = text("SELECT * FROM apps WHERE id = ANY(CAST(:ids AS uuid[]))")
 _LOCK = text("SELECT * FROM apps WHERE client_id = :client_id FOR UPDATE")
 _COUNT = text("SELECT count(*) FROM apps WHERE owner = CAST(:owner AS uuid) AND disabled_at IS NULL")
@@ -91,6 +94,12 @@ class PostgresApps:
         if owner is not None:
             statement, values = _LIST_OWNED, values | {"owner": owner}
         return [app_of(row) for row in await self._connection.execute(statement, values)]
+
+
+async def find_app(driver: asyncpg.Connection, client_id: str) -> App | None:
+    """By client id, for every request that an app authenticates."""
+    row = await driver.fetchrow(_FIND_ALONE, client_id)
+    return None if row is None else app_of(Fields(row))
 
 
 def _values(app: App) -> dict[str, object]:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+import asyncpg
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,7 +15,7 @@ from common.contracts.oauth import OAuthEvent
 from common.contracts.streams import event_subject
 from common.kit.db import Database, is_transient
 from common.kit.outbox import OutboxEvent, append
-from oauth.adapters.postgres.apps import PostgresApps
+from oauth.adapters.postgres.apps import PostgresApps, find_app
 from oauth.adapters.postgres.grants import PostgresGrants, PostgresPeople
 from oauth.adapters.postgres.requests import PostgresRequests
 from oauth.adapters.postgres.tokens import PostgresTokens, find_live_tokens, prune_tokens
@@ -29,18 +30,28 @@ _NEXT = text(
 _USE_PROOF = text(
     "INSERT INTO used_proofs (digest, expires_at) VALUES (:digest, :expires_at) ON CONFLICT DO NOTHING"
 )
+_FAILURES = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 
 
 class PostgresTransaction:
-    """See the OAuthTransaction port; `connection` serves the tables of the features too."""
+    """See the OAuthTransaction port; `connection` serves the tables of the features too, `driver` is the
+    same connection without SQLAlchemy.
+    """
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, driver: asyncpg.Connection) -> None:
         self.connection = connection
         self.apps: Apps = PostgresApps(connection)
         self.people: People = PostgresPeople(connection)
         self.grants: Grants = PostgresGrants(connection)
         self.requests: Requests = PostgresRequests(connection)
-        self.tokens: Tokens = PostgresTokens(connection)
+        self.tokens: Tokens = PostgresTokens(driver)
         self.events: list[OAuthEvent] = []
 
     async def use_proof(self, digest: bytes, expires_at: datetime) -> bool:
@@ -63,26 +74,28 @@ class PostgresStore:
 
     def __init__(self, database: Database, notify: Callable[[], None]) -> None:
         self._database = database
-        self._reader = database.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._notify = notify
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
         """Commits when the block ends; UnavailableError when the database is away."""
         try:
-            async with self._database.transaction() as connection:
-                work = PostgresTransaction(connection)
+            async with self._database.mixed_transaction() as (connection, driver):
+                work = PostgresTransaction(connection, driver)
                 yield work
                 await append(connection, [_outbox_event(event) for event in work.events])
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             raise as_unavailable(error) from error
         if work.events:
             self._notify()
 
     async def find_app(self, client_id: str) -> App | None:
         """One query and no transaction around it."""
-        async with self._reading() as connection:
-            return await PostgresApps(connection).find(client_id)
+        try:
+            async with self._database.driver() as driver:
+                return await find_app(driver, client_id)
+        except _FAILURES as error:
+            raise as_unavailable(error) from error
 
     async def find_token(self, digest: bytes, now: datetime) -> LiveToken | None:
         """As several."""
@@ -93,16 +106,7 @@ class PostgresStore:
         try:
             async with self._database.driver() as driver:
                 return await find_live_tokens(driver, digests, now)
-        except Exception as error:
-            raise as_unavailable(error) from error
-
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction of one query would wait for the server two times more."""
-        try:
-            async with self._reader.connect() as connection:
-                yield connection
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             raise as_unavailable(error) from error
 
     async def prune(self, now: datetime) -> None:

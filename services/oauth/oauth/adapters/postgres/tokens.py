@@ -5,59 +5,46 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from oauth.adapters.postgres.apps import app_of
 from oauth.adapters.postgres.grants import grant_of, person_of
+from oauth.adapters.postgres.records import Fields
 from oauth.domain.tokens import AccessToken, Code, Family, LiveToken, RefreshToken, Standing
 
-_ADD_FAMILY = text(
-    "INSERT INTO families (id, grant_id, scopes, jkt, auth_time, nonce, created_at, expires_at)"
-    " VALUES (:id, :grant, :scopes, :jkt, :auth_time, :nonce, :created_at, :expires_at)"
-)
-_GET_FAMILY = text("SELECT * FROM families WHERE id = CAST(:id AS uuid)")
-_BIND_FAMILY = text("UPDATE families SET jkt = :jkt WHERE id = CAST(:id AS uuid)")
-_REVOKE_FAMILY = text(
-    "UPDATE families SET revoked_at = :now WHERE id = CAST(:id AS uuid) AND revoked_at IS NULL"
-)
-_LAST_GIVEN = text(
-    "SELECT f.grant_id, greatest(max(f.created_at), max(r.issued_at)) AS at FROM families f"
-    " LEFT JOIN refresh_tokens r ON r.family = f.id WHERE f.grant_id = ANY(CAST(:grants AS uuid[]))"
-    " GROUP BY f.grant_id"
-)
-_REVOKE_FAMILIES = text(
-    "UPDATE families SET revoked_at = :now WHERE grant_id = CAST(:grant AS uuid) AND revoked_at IS NULL"
-)
-_ADD_CODE = text(
-    "INSERT INTO codes (digest, family, redirect_uri, challenge, dpop_jkt, expires_at)"
-    " VALUES (:digest, :family, :redirect_uri, :challenge, :dpop_jkt, :expires_at)"
-)
-_FIND_CODE = text("SELECT * FROM codes WHERE digest = :digest")
-_TAKE_CODE = text(
-    "UPDATE codes SET used_at = :now WHERE digest = :digest AND used_at IS NULL AND expires_at > :now"
-    " RETURNING *"
-)
-_ADD_ACCESS = (
-    "INSERT INTO access_tokens (digest, family, scopes, jkt, issued_at, expires_at)"
-    " VALUES (:access, :family, :scopes, :jkt, :issued_at, :access_until)"
-)
-_ADD_ACCESS_ALONE = text(_ADD_ACCESS)
-_ADD_BOTH = text(
-    f"WITH access AS ({_ADD_ACCESS}) INSERT INTO refresh_tokens (digest, family, issued_at, expires_at)"  # noqa: S608
-    " VALUES (:refresh, :family, :issued_at, :refresh_until)"
-)
-_REMOVE_ACCESS = text("DELETE FROM access_tokens WHERE digest = :digest")
-_FIND_REFRESH = text("SELECT * FROM refresh_tokens WHERE digest = :digest")
-_TAKE_REFRESH = text(
-    "UPDATE refresh_tokens SET used_at = :now WHERE digest = :digest AND used_at IS NULL"
-    " AND expires_at > :now RETURNING *"
-)
-_STANDING = text(
-    "SELECT f AS family_row, g AS grant_row, p AS person_row FROM families f"
-    " JOIN grants g ON g.id = f.grant_id JOIN people p ON p.user_id = g.user_id"
-    " WHERE f.id = CAST(:id AS uuid)"
-)
+_ADD_FAMILY = """
+INSERT INTO families (id, grant_id, scopes, jkt, auth_time, nonce, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+_GET_FAMILY = "SELECT * FROM families WHERE id = $1"
+_BIND_FAMILY = "UPDATE families SET jkt = $2 WHERE id = $1"
+_REVOKE_FAMILY = "UPDATE families SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING true"
+_LAST_GIVEN = """
+SELECT f.grant_id::text, greatest(max(f.created_at), max(r.issued_at)) FROM families f
+  LEFT JOIN refresh_tokens r ON r.family = f.id WHERE f.grant_id = ANY($1::uuid[]) GROUP BY f.grant_id
+"""
+_REVOKE_FAMILIES = "UPDATE families SET revoked_at = $2 WHERE grant_id = $1 AND revoked_at IS NULL"
+_ADD_CODE = """
+INSERT INTO codes (digest, family, redirect_uri, challenge, dpop_jkt, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+"""
+_FIND_CODE = "SELECT * FROM codes WHERE digest = $1"
+_TAKE_CODE = """
+UPDATE codes SET used_at = $2 WHERE digest = $1 AND used_at IS NULL AND expires_at > $2 RETURNING *
+"""
+_ADD_ACCESS = """
+INSERT INTO access_tokens (digest, family, scopes, jkt, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+"""
+_ADD_BOTH = f"""
+WITH access AS ({_ADD_ACCESS})
+INSERT INTO refresh_tokens (digest, family, issued_at, expires_at) VALUES ($7, $2, $5, $8)
+"""  # noqa: S608
+_REMOVE_ACCESS = "DELETE FROM access_tokens WHERE digest = $1 RETURNING true"
+_FIND_REFRESH = "SELECT * FROM refresh_tokens WHERE digest = $1"
+_TAKE_REFRESH = """
+UPDATE refresh_tokens SET used_at = $2 WHERE digest = $1 AND used_at IS NULL AND expires_at > $2 RETURNING *
+"""
 _READ = {
     "t": "digest, family, scopes, jkt, issued_at, expires_at",
     "f": "id, grant_id, scopes, jkt, auth_time, nonce, created_at, expires_at, revoked_at",
@@ -69,9 +56,18 @@ _READ = {
     "p": "user_id, account, email, enabled",
 }
 """Every column by itself: a row within a row costs the server and asyncpg several times as much."""
-_NAMES = ", ".join(f"{of}.{name} AS {of}_{name}" for of, names in _READ.items() for name in names.split(", "))
+
+
+def _names(*tables: str) -> str:
+    return ", ".join(f"{of}.{name} AS {of}_{name}" for of in tables for name in _READ[of].split(", "))
+
+
+_STANDING = f"""
+SELECT {_names("f", "g", "p")} FROM families f
+  JOIN grants g ON g.id = f.grant_id JOIN people p ON p.user_id = g.user_id WHERE f.id = $1
+"""  # noqa: S608  names of our own
 _LIVE = f"""
-SELECT {_NAMES}
+SELECT {_names(*_READ)}
   FROM access_tokens t
   JOIN families f ON f.id = t.family
   JOIN grants g ON g.id = f.grant_id
@@ -102,102 +98,95 @@ _PRUNE = (
 
 
 class PostgresTokens:
-    """See the Tokens port."""
+    """See the Tokens port. It speaks to asyncpg: tokens are given out and looked at all the time."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
+    def __init__(self, driver: asyncpg.Connection) -> None:
+        self._driver = driver
 
     async def add_family(self, family: Family) -> None:
         """Store a new one."""
-        values: dict[str, object] = {
-            "id": family.id,
-            "grant": family.grant,
-            "scopes": list(family.scopes),
-            "jkt": family.jkt,
-        }
-        values |= {"auth_time": family.auth_time, "nonce": family.nonce}
-        values |= {"created_at": family.created_at, "expires_at": family.expires_at}
-        await self._connection.execute(_ADD_FAMILY, values)
+        await self._driver.execute(
+            _ADD_FAMILY,
+            family.id,
+            family.grant,
+            family.scopes,
+            family.jkt,
+            family.auth_time,
+            family.nonce,
+            family.created_at,
+            family.expires_at,
+        )
 
     async def get_family(self, family: str) -> Family | None:
         """By id."""
-        row = (await self._connection.execute(_GET_FAMILY, {"id": family})).one_or_none()
-        return None if row is None else _family(row)
+        row = await self._driver.fetchrow(_GET_FAMILY, family)
+        return None if row is None else _family(Fields(row))
 
     async def find_standing(self, family: str) -> Standing | None:
         """With one query; each join goes by a primary key."""
-        row = (await self._connection.execute(_STANDING, {"id": family})).one_or_none()
+        row = await self._driver.fetchrow(_STANDING, family)
         if row is None:
             return None
-        family_row, grant, person = (_Fields(record) for record in row)
-        return Standing(_family(family_row), grant_of(grant), person_of(person))
+        return Standing(_family(Fields(row, "f_")), grant_of(Fields(row, "g_")), person_of(Fields(row, "p_")))
 
     async def bind_family(self, family: str, jkt: str) -> None:
         """Set its key."""
-        await self._connection.execute(_BIND_FAMILY, {"id": family, "jkt": jkt})
+        await self._driver.execute(_BIND_FAMILY, family, jkt)
 
     async def revoke_family(self, family: str, now: datetime) -> bool:
         """False when it had ended."""
-        result = await self._connection.execute(_REVOKE_FAMILY, {"id": family, "now": now})
-        return result.rowcount == 1
+        return bool(await self._driver.fetchval(_REVOKE_FAMILY, family, now))
 
     async def last_given(self, grants: Collection[str]) -> dict[str, datetime]:
         """Consents and refreshed tokens; served by families_grant and refresh_tokens_family."""
-        rows = await self._connection.execute(_LAST_GIVEN, {"grants": list(grants)})
-        return {str(row.grant_id): row.at for row in rows}
+        return {row[0]: row[1] for row in await self._driver.fetch(_LAST_GIVEN, list(grants))}
 
     async def revoke_families(self, grant: str, now: datetime) -> None:
         """Served by families_grant."""
-        await self._connection.execute(_REVOKE_FAMILIES, {"grant": grant, "now": now})
+        await self._driver.execute(_REVOKE_FAMILIES, grant, now)
 
     async def add_code(self, code: Code) -> None:
         """Store a new one."""
-        values: dict[str, object] = {
-            "digest": code.digest,
-            "family": code.family,
-            "redirect_uri": code.redirect_uri,
-        }
-        values |= {"challenge": code.challenge, "dpop_jkt": code.dpop_jkt, "expires_at": code.expires_at}
-        await self._connection.execute(_ADD_CODE, values)
+        values = (code.digest, code.family, code.redirect_uri, code.challenge, code.dpop_jkt, code.expires_at)
+        await self._driver.execute(_ADD_CODE, *values)
 
     async def find_code(self, digest: bytes) -> Code | None:
         """Whatever its state."""
-        row = (await self._connection.execute(_FIND_CODE, {"digest": digest})).one_or_none()
+        row = await self._driver.fetchrow(_FIND_CODE, digest)
         return None if row is None else _code(row)
 
     async def take_code(self, digest: bytes, now: datetime) -> Code | None:
         """One statement, so that of many at once one gets it."""
-        row = (await self._connection.execute(_TAKE_CODE, {"digest": digest, "now": now})).one_or_none()
+        row = await self._driver.fetchrow(_TAKE_CODE, digest, now)
         return None if row is None else _code(row)
 
     async def add_tokens(self, access: AccessToken, refresh: RefreshToken | None) -> None:
         """Store new ones, with one statement."""
-        values: dict[str, object] = {
-            "access": access.digest,
-            "family": access.family,
-            "scopes": list(access.scopes),
-            "jkt": access.jkt,
-            "issued_at": access.issued_at,
-            "access_until": access.expires_at,
-        }
+        values = (
+            access.digest,
+            access.family,
+            access.scopes,
+            access.jkt,
+            access.issued_at,
+            access.expires_at,
+        )
         if refresh is None:
-            await self._connection.execute(_ADD_ACCESS_ALONE, values)
-            return
-        values |= {"refresh": refresh.digest, "refresh_until": refresh.expires_at}
-        await self._connection.execute(_ADD_BOTH, values)
+            await self._driver.execute(_ADD_ACCESS, *values)
+        else:
+            await self._driver.execute(_ADD_BOTH, *values, refresh.digest, refresh.expires_at)
 
     async def remove_access(self, digest: bytes) -> bool:
         """False when there is none."""
-        return (await self._connection.execute(_REMOVE_ACCESS, {"digest": digest})).rowcount == 1
+        return bool(await self._driver.fetchval(_REMOVE_ACCESS, digest))
 
     async def find_refresh(self, digest: bytes) -> RefreshToken | None:
         """Whatever its state."""
-        row = (await self._connection.execute(_FIND_REFRESH, {"digest": digest})).one_or_none()
+        row = await self._driver.fetchrow(_FIND_REFRESH, digest)
         return None if row is None else _refresh(row)
 
     async def take_refresh(self, digest: bytes, now: datetime) -> RefreshToken | None:
         """One statement, so that of many at once one gets it."""
-        row = (await self._connection.execute(_TAKE_REFRESH, {"digest": digest, "now": now})).one_or_none()
+        row = await self._driver.fetchrow(_TAKE_REFRESH, digest, now)
         return None if row is None else _refresh(row)
 
 
@@ -207,7 +196,7 @@ async def find_live_tokens(
     """Each token if it and all that it stands on count now; each join goes by a primary key."""
     found = {}
     for row in await driver.fetch(_LIVE, digests, now):
-        token, family, grant, app, person = (_Fields(row, f"{of}_") for of in _READ)
+        token, family, grant, app, person = (Fields(row, f"{of}_") for of in _READ)
         live = LiveToken(_access(token), _family(family), grant_of(grant), app_of(app), person_of(person))
         found[live.token.digest] = live
     return [found.get(digest) for digest in digests]
@@ -217,17 +206,6 @@ async def prune_tokens(connection: AsyncConnection, now: datetime) -> None:
     """Delete what ended a day ago and more; codes go with their families."""
     for statement in _PRUNE:
         await connection.execute(statement, {"now": now, "before": now - _KEEP})
-
-
-class _Fields:
-    """A value of asyncpg, read by attribute as SQLAlchemy's rows are; names begin with `prefix`."""
-
-    def __init__(self, record: Any, prefix: str = "") -> None:
-        self._record = record
-        self._prefix = prefix
-
-    def __getattr__(self, name: str) -> Any:
-        return self._record[self._prefix + name]
 
 
 def _access(row: Any) -> AccessToken:
@@ -249,17 +227,19 @@ def _family(row: Any) -> Family:
     )
 
 
-def _code(row: Row[Any]) -> Code:
+def _code(row: asyncpg.Record) -> Code:
     return Code(
-        digest=bytes(row.digest),
-        family=str(row.family),
-        redirect_uri=row.redirect_uri,
-        challenge=row.challenge,
-        expires_at=row.expires_at,
-        dpop_jkt=row.dpop_jkt,
-        used_at=row.used_at,
+        digest=row["digest"],
+        family=str(row["family"]),
+        redirect_uri=row["redirect_uri"],
+        challenge=row["challenge"],
+        expires_at=row["expires_at"],
+        dpop_jkt=row["dpop_jkt"],
+        used_at=row["used_at"],
     )
 
 
-def _refresh(row: Row[Any]) -> RefreshToken:
-    return RefreshToken(bytes(row.digest), str(row.family), row.issued_at, row.expires_at, row.used_at)
+def _refresh(row: asyncpg.Record) -> RefreshToken:
+    return RefreshToken(
+        row["digest"], str(row["family"]), row["issued_at"], row["expires_at"], row["used_at"]
+    )
