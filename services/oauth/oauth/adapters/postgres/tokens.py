@@ -86,9 +86,10 @@ _PRUNE = (
     text("DELETE FROM refresh_tokens WHERE expires_at < :before"),
     text("DELETE FROM families WHERE expires_at < :before"),
     # Its tokens are gone, or its code was never exchanged: nobody can ask for anything by it again. The
-    # newest of a grant stays and tells when the app was last used.
+    # newest of a grant stays and tells when the app was last used. Only those of the last days are looked
+    # at; what lives on renewals goes when its year is over.
     text(
-        "DELETE FROM families AS f WHERE f.created_at < :before"
+        "DELETE FROM families AS f WHERE f.created_at > :lately AND f.created_at < :before"
         " AND EXISTS (SELECT FROM families AS n"
         " WHERE n.grant_id = f.grant_id AND n.created_at > f.created_at)"
         " AND NOT EXISTS (SELECT FROM access_tokens AS t WHERE t.family = f.id)"
@@ -205,7 +206,7 @@ async def find_live_tokens(
 async def prune_tokens(connection: AsyncConnection, now: datetime) -> None:
     """Delete what ended a day ago and more; codes go with their families."""
     for statement in _PRUNE:
-        await connection.execute(statement, {"now": now, "before": now - _KEEP})
+        await connection.execute(statement, {"now": now, "before": now - _KEEP, "lately": now - 3 * _KEEP})
 
 
 def _access(row: Any) -> AccessToken:

@@ -12,7 +12,7 @@ import asyncpg
 from common.kit.db import Database
 from oauth.adapters.postgres.store import as_unavailable
 from oauth.charges.adapters.postgres.stories import Stories
-from oauth.charges.domain.charges import PATIENCE, Charge, ChargeQuery, Settlement, State
+from oauth.charges.domain.charges import HOLD_TTL, PATIENCE, Charge, ChargeQuery, Settlement, State
 from oauth.charges.domain.events import is_told, settled_event
 
 _WRITTEN = (
@@ -43,15 +43,18 @@ _CLAIM = """
 UPDATE charges SET state = $3, captured_nano = $4, due_at = $6
  WHERE id = $1 AND state = $2 AND (state = 'requires_capture' OR due_at <= $5) RETURNING *
 """
-# What is held under a grant that ended goes back at once; the rest is what nobody was heard of in time.
+# What is held under a grant that ended goes back at once; the rest is what nobody was heard of in time. Only
+# grants that ended while something can still be held are looked at, and each has few: whatever else there is,
+# the search costs the same.
 _CLAIM_DUE = """
 UPDATE charges SET due_at = $2, state = CASE state WHEN 'requires_capture' THEN 'canceling' ELSE state END
  WHERE id IN (
     SELECT id FROM (
         (SELECT id FROM charges WHERE due_at <= $1 ORDER BY due_at LIMIT $3)
         UNION ALL
-        (SELECT c.id FROM charges AS c JOIN grants AS g ON g.id = c.grant_id
-          WHERE c.state = 'requires_capture' AND g.revoked_at IS NOT NULL LIMIT $3)
+        (SELECT c.id FROM grants AS g CROSS JOIN LATERAL (
+            SELECT h.id FROM charges AS h WHERE h.grant_id = g.id AND h.state = 'requires_capture' LIMIT $3
+          ) AS c WHERE g.revoked_at > $4 LIMIT $3)
     ) AS found LIMIT $3
  ) AND (due_at <= $1 OR state = 'requires_capture') RETURNING *
 """
@@ -115,7 +118,7 @@ class PostgresCharges:
 
     async def claim_due(self, now: datetime, limit: int) -> list[Charge]:
         """See the port; another replica's claim moves `due_at` and is seen."""
-        return await self._all(_CLAIM_DUE, now, now + PATIENCE, limit)
+        return await self._all(_CLAIM_DUE, now, now + PATIENCE, limit, now - HOLD_TTL - PATIENCE)
 
     async def list_page(self, query: ChargeQuery) -> list[Charge]:
         """Of a person (served by charges_user), else of an app (charges_app)."""
