@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.types import ASGIApp
 
 from common.contracts.bootstrap import Bootstrap
 from common.contracts.streams import OAUTH
@@ -29,6 +31,7 @@ from oauth.domain.tokens import Digester
 from oauth.identity.app import IDENTITY
 from oauth.parts import Feature, Parts
 from oauth.registry.app import REGISTRY
+from oauth.routes.front import Asgi, Front
 from oauth.routes.pages.sessions import SessionCookie
 from oauth.settings import Settings
 from oauth.tokens.app import TOKENS
@@ -63,6 +66,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> Litestar:
             parts = await _connect(app.state, plugin, settings, clock, bootstrap, stack)
             for feature in FEATURES:
                 await feature.open(parts)
+            front = Front(parts.hot, app.exception_handlers, cast("Asgi", app.asgi_handler))
+            app.asgi_handler = cast("ASGIApp", front)
             await parts.server.start()
             stack.push_async_callback(parts.server.stop)
             yield

@@ -24,6 +24,7 @@ from common.kit.rpc import RpcClient, RpcServer
 from common.kit.tasks import end_tasks
 from oauth.domain.ports import Browsers, Clock, Completion, Exchange, IdTokens, Resource, Store
 from oauth.domain.tokens import Digester
+from oauth.routes.front import Hot
 from oauth.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -57,6 +58,8 @@ class Parts(msgspec.Struct):
     completions: dict[str, Completion] = {}
     """What happens once a person has decided, by the kind of request that asked."""
     id_tokens: IdTokens | None = None
+    hot: dict[str, Hot] = {}
+    """What is answered before Litestar, by method and path."""
     resources: dict[str, Resource] = {}
     """What the features answer to an app's token, by name, for the aliases: other paths, the same answers."""
 

@@ -25,7 +25,7 @@ from oauth.charges.domain.events import notice
 from oauth.charges.domain.refunds import Refund
 from oauth.charges.domain.topups import TopupAsked
 from oauth.charges.routes.apps import EarningsController
-from oauth.charges.routes.charges import ChargeController
+from oauth.charges.routes.charges import ChargeController, hot_charges
 from oauth.charges.routes.people import PaidController
 from oauth.charges.routes.topups import BalanceController, TopupController
 from oauth.charges.routes.webhooks import AppWebhookController
@@ -58,6 +58,7 @@ async def open_charges(parts: Parts) -> None:
     refunds = Refunds(PostgresRefunds(database, stories, parts.notify), parts.rpc, clock)
     payouts = Payouts(PostgresPayouts(database), parts.store, parts.rpc, clock)
     topups = Topups(PostgresTopups(database), parts.rpc, clock)
+    parts.hot["POST /oauth/v1/charges"] = hot_charges(state.bearers, charges)
     state.charges, state.refunds, state.payouts, state.topups = charges, refunds, payouts, topups
     state.app_statements = PostgresStatements(database)
     state.core_store = parts.store

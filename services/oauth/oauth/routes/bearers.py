@@ -1,10 +1,11 @@
 """Access tokens on requests for resources of this service."""
 
-from typing import Any
+from typing import Any, cast
 
 from litestar import Request
 from litestar.di import NamedDependency, Provide
 
+from common.kit.asgi import Scope, header
 from oauth.domain.tokens import LiveToken
 from oauth.usecases.bearers import Bearers
 
@@ -16,12 +17,17 @@ def require(scope: str) -> Provide:
     """
 
     async def provide(request: Request[Any, Any, Any], bearers: NamedDependency[Bearers]) -> LiveToken:
-        authorization = request.headers.get("authorization")
-        return await bearers.check(
-            authorization, dpop_headers(request), request.method, request.url.path, scope
-        )
+        return await check_bearer(bearers, cast("Scope", request.scope), scope)
 
     return Provide(provide)
+
+
+async def check_bearer(bearers: Bearers, asked: Scope, scope: str) -> LiveToken:
+    """The LiveToken of the request `asked`, which has `scope`; errors as Bearers.check."""
+    authorization = header(asked["headers"], b"authorization")
+    proofs = [value.decode("latin-1") for name, value in asked["headers"] if name == b"dpop"]
+    text = None if authorization is None else authorization.decode("latin-1")
+    return await bearers.check(text, proofs, asked["method"], asked["path"], scope)
 
 
 def dpop_headers(request: Request[Any, Any, Any]) -> list[str]:

@@ -1,23 +1,32 @@
 """/oauth/v1/charges: what an app does with a person's balance, by that person's access token."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Any, cast
 
 import msgspec
-from litestar import Controller, get, post
+from litestar import Controller, Request, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 
+from common.contracts.errors import InvalidRequestError
+from common.kit.asgi import Receive, Scope, header, read_body
 from oauth.charges.domain.charges import Charge, ChargeAsked, ChargeQuery, ChargeView, Status, states_of
 from oauth.charges.domain.refunds import RefundAsked, RefundView, show_refund
 from oauth.charges.routes.errors import charge_handlers
 from oauth.charges.usecases.charges import Charges
 from oauth.charges.usecases.refunds import Refunds
 from oauth.domain.tokens import LiveToken
-from oauth.routes.bearers import require
+from oauth.routes.bearers import check_bearer, require
+from oauth.routes.front import Answer, Hot, json_answer
 from oauth.routes.principals import cursor_of
+from oauth.usecases.bearers import Bearers
 
 IdempotencyKey = Annotated[str | None, HeaderParameter(name="Idempotency-Key")]
 PageLimit = Annotated[int, QueryParameter(ge=1, le=500)]
+_MAX_BODY_BYTES = 2**20
+_DECODER = msgspec.json.Decoder(ChargeAsked, strict=False)
+_INVALID = re.compile(r"(.*?)(?: - at `\$\.(\w+).*)?", re.DOTALL)
+"""What msgspec says of a value: what is wrong, and where."""
 
 
 class CaptureRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,22 +50,14 @@ class RefundList(msgspec.Struct, frozen=True):
 
 
 class ChargeController(Controller):
-    """Charges of the token's app to the token's person; others are indistinguishable from none."""
+    """Charges of the token's app to the token's person; others are indistinguishable from none.
+
+    They are made by `hot_charges`.
+    """
 
     path = "/oauth/v1/charges"
     dependencies = {"token": require("charge")}  # noqa: RUF012
     exception_handlers = charge_handlers
-
-    @post()
-    async def create(
-        self,
-        token: NamedDependency[LiveToken],
-        charges: NamedDependency[Charges],
-        data: JSONBody[ChargeAsked],
-        idempotency_key: IdempotencyKey = None,
-    ) -> ChargeView:
-        """Charge now, or hold the amount for a capture within 7 days."""
-        return charges.show(await charges.create(token, data, idempotency_key))
 
     @get()
     async def list_(
@@ -124,6 +125,32 @@ class ChargeController(Controller):
         """The charge's refunds."""
         found = await _found(charges, token, charge)
         return RefundList([show_refund(refund) for refund in await refunds.list_of(found)])
+
+
+def hot_charges(bearers: Bearers, charges: Charges) -> Hot:
+    """POST /oauth/v1/charges: charge now, or hold the amount for a capture within 7 days."""
+
+    async def create(request: Request[Any, Any, Any]) -> Answer:
+        scope = cast("Scope", request.scope)
+        live = await check_bearer(bearers, scope, "charge")
+        body = await read_body(cast("Receive", request.receive), _MAX_BODY_BYTES)
+        key = header(scope["headers"], b"idempotency-key")
+        asked = _read_asked(body)
+        charge = await charges.create(live, asked, None if key is None else key.decode("latin-1"))
+        return json_answer(201, charges.show(charge))
+
+    return Hot(create, charge_handlers)
+
+
+def _read_asked(body: bytes) -> ChargeAsked:
+    try:
+        return _DECODER.decode(body)
+    except msgspec.ValidationError as error:
+        told = _INVALID.fullmatch(str(error))
+        message, name = told.groups() if told else ("The body is invalid.", None)
+        raise InvalidRequestError(message, param=name) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise InvalidRequestError("The body is not JSON.") from None
 
 
 def charge_list(charges: Charges, found: list[Charge], limit: int) -> ChargeList:
