@@ -101,13 +101,16 @@ async def test_an_app_of_the_operator_is_paid_outside(shop: Any) -> None:
 async def test_people_see_what_each_app_took(office: Office) -> None:
     shop = office.shop
     other = await shop.ledger.shop(office.oauth).open("1")
-    charge = await shop.charge("2", description="cards")
+    charge = await shop.charge("2", description="cards", reference="order-7")
     person = office.oauth.owner(shop.person.user, shop.person.account)
     told = (await office.oauth.http.get("/api/oauth/charges", headers=person)).json()
     assert [(one["id"], one["app"], one["description"]) for one in told["data"]] == [
         (charge["id"], shop.app.client_id, "cards")
     ]
+    assert (told["data"][0]["app_name"], told["data"][0]["reference"]) == (shop.app.name, "order-7")
     assert "fee" not in told["data"][0]
+    moved = await shop.ledger.rows("SELECT kind FROM transfers WHERE reference = $1", charge["id"])
+    assert "hold_capture" in {row["kind"] for row in moved}, "the id leads to the balance history"
     for app, count in ((shop.app.client_id, 1), (other.app.client_id, 0)):
         listed = await office.oauth.http.get("/api/oauth/charges", headers=person, params={"app": app})
         assert len(listed.json()["data"]) == count

@@ -11,17 +11,20 @@ from common.contracts.principals import Principal
 from common.kit.money import format_usd
 from oauth.charges.domain.charges import Charge, ChargeQuery, Status, states_of, status_of
 from oauth.charges.routes.charges import PageLimit
-from oauth.charges.usecases.apps import find_app
+from oauth.charges.usecases.apps import find_app, find_apps
 from oauth.charges.usecases.charges import Charges
 from oauth.domain.ports import Store
 from oauth.routes.principals import ManagementController, cursor_of
 
 
 class PaidView(msgspec.Struct, frozen=True, kw_only=True):
-    """A charge as the person who pays sees it; what the app and the platform share is not theirs to know."""
+    """A charge as the person who pays sees it. Its transfers in the balance history have `id` as their
+    reference; `reference` here is the app's own.
+    """
 
     id: str
     app: str
+    app_name: str
     grant: str
     status: Status
     amount: str
@@ -29,6 +32,7 @@ class PaidView(msgspec.Struct, frozen=True, kw_only=True):
     amount_refunded: str
     currency: str = "USD"
     description: str
+    reference: str
     created_at: datetime
 
 
@@ -64,19 +68,23 @@ class PaidController(ManagementController):
             )
         )
         page = found[:limit]
-        return PaidList([_paid(charge) for charge in page], page[-1].id if len(found) > limit else None)
+        apps = await find_apps(core_store, {charge.app for charge in page})
+        views = [_paid(charge, apps[charge.app].name) for charge in page]
+        return PaidList(views, page[-1].id if len(found) > limit else None)
 
 
-def _paid(charge: Charge) -> PaidView:
+def _paid(charge: Charge, app_name: str) -> PaidView:
     taken_nano = charge.captured_nano if charge.state == "succeeded" else 0
     return PaidView(
         id=charge.id,
         app=charge.client_id,
+        app_name=app_name,
         grant=charge.grant,
         status=status_of(charge.state),
         amount=format_usd(charge.amount_nano),
         amount_captured=format_usd(taken_nano),
         amount_refunded=format_usd(charge.refunded_nano),
         description=charge.description,
+        reference=charge.reference,
         created_at=charge.created_at,
     )

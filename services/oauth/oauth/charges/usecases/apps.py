@@ -1,5 +1,7 @@
 """Whose app it is."""
 
+from collections.abc import Collection
+
 from common.contracts.errors import NotFoundError
 from oauth.domain.apps import App
 from oauth.domain.ports import Store
@@ -12,3 +14,9 @@ async def find_app(core: Store, owner: str | None, client_id: str) -> App:
     if app is None or owner not in (None, app.owner):
         raise NotFoundError("There is no such app.")
     return app
+
+
+async def find_apps(core: Store, apps: Collection[str]) -> dict[str, App]:
+    """By App.id, disabled or not; apps that charged are never deleted."""
+    async with core.transaction() as work:
+        return await work.apps.get_many(apps)
