@@ -59,7 +59,7 @@ class Parts(msgspec.Struct):
     """What happens once a person has decided, by the kind of request that asked."""
     id_tokens: IdTokens | None = None
     hot: dict[str, Hot] = {}
-    """What is answered before Litestar, by method and path."""
+    """What is answered before Litestar, by path."""
     resources: dict[str, Resource] = {}
     """What the features answer to an app's token, by name, for the aliases: other paths, the same answers."""
 

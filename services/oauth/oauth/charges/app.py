@@ -58,7 +58,7 @@ async def open_charges(parts: Parts) -> None:
     refunds = Refunds(PostgresRefunds(database, stories, parts.notify), parts.rpc, clock)
     payouts = Payouts(PostgresPayouts(database), parts.store, parts.rpc, clock)
     topups = Topups(PostgresTopups(database), parts.rpc, clock)
-    parts.hot["POST /oauth/v1/charges"] = hot_charges(state.bearers, charges)
+    parts.hot["/oauth/v1/charges"] = hot_charges(state.bearers, charges)
     state.charges, state.refunds, state.payouts, state.topups = charges, refunds, payouts, topups
     state.app_statements = PostgresStatements(database)
     state.core_store = parts.store

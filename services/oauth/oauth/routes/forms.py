@@ -1,10 +1,12 @@
 """Parameters of OAuth requests, read strictly (RFC 6749 sections 3.1 and 3.2)."""
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 from litestar import Request
 
+from common.contracts.errors import BodyTooLargeError
+from common.kit.asgi import ClientGoneError, Receive, read_body
 from oauth.domain.errors import InvalidRequestError
 
 MAX_FORM_BYTES = 65_536
@@ -17,12 +19,13 @@ async def read_form(request: Request[Any, Any, Any]) -> dict[str, str]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != _FORM:
         raise InvalidRequestError(f"The body must be {_FORM}.")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM_BYTES:
-            raise InvalidRequestError("The form is too large.", status=413)
-    return parse_parameters(bytes(body))
+    try:
+        body = await read_body(cast("Receive", request.receive), MAX_FORM_BYTES)
+    except BodyTooLargeError:
+        raise InvalidRequestError("The form is too large.", status=413) from None
+    except ClientGoneError:
+        raise InvalidRequestError("The form is incomplete.") from None
+    return parse_parameters(body)
 
 
 def parse_parameters(raw: bytes) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response
+from litestar.exceptions import MethodNotAllowedException
 from litestar.types import ExceptionHandlersMap
 
 from common.kit.asgi import ClientGoneError, Receive, Scope, Send, send_response
@@ -19,14 +20,18 @@ _JSON = (b"content-type", b"application/json")
 
 
 class Hot(msgspec.Struct, frozen=True):
-    """What answers a path, and how its refusals are told, as controllers have it."""
+    """What answers a POST to a path, and how its refusals are told, as controllers have it.
+
+    `is_alone`: Litestar does not know the path, so that every other method is refused here.
+    """
 
     answer: Callable[[Request[Any, Any, Any]], Awaitable[Answer]]
     exception_handlers: ExceptionHandlersMap
+    is_alone: bool = False
 
 
 class Front:
-    """ASGI application before Litestar's, `rest`. `hot` goes by method and path, as in `POST /oauth/token`.
+    """ASGI application before Litestar's, `rest`. `hot` goes by path.
 
     `exception_handlers` are the application's, for what the hot path's own do not know.
     """
@@ -38,14 +43,14 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        hot = None
-        if scope["type"] == "http":
-            hot = self._hot.get(f"{scope['method']} {scope['path'].rstrip('/')}")
-        if hot is None:
+        hot = self._hot.get(scope["path"].rstrip("/")) if scope["type"] == "http" else None
+        if hot is None or (scope["method"] != "POST" and not hot.is_alone):
             await self._rest(scope, receive, send)
             return
         request: Request[Any, Any, Any] = Request(scope, receive, send)  # type: ignore[arg-type]
         try:
+            if scope["method"] != "POST":
+                raise MethodNotAllowedException  # noqa: TRY301  told as the rest is
             answer = await hot.answer(request)
         except ClientGoneError:
             return

@@ -8,7 +8,7 @@ from oauth.tokens.consumers.checks import add_token_methods
 from oauth.tokens.routes.introspections import IntrospectionController
 from oauth.tokens.routes.metadata import MetadataController
 from oauth.tokens.routes.revocations import RevocationController
-from oauth.tokens.routes.tokens import TokenController
+from oauth.tokens.routes.tokens import hot_tokens
 from oauth.tokens.usecases.checks import TokenChecks
 from oauth.tokens.usecases.introspections import Introspections
 from oauth.tokens.usecases.revocations import Revocations
@@ -21,7 +21,9 @@ async def open_tokens(parts: Parts) -> None:
     """Make the use-cases, answer other services, forget what has ended."""
     store, digester, clock, issuer = parts.store, parts.digester, parts.clock, parts.settings.issuer
     state = parts.state
-    state.token_endpoint = TokenEndpoint(store, digester, clock, parts.grant_types, lambda: parts.id_tokens)
+    endpoint = TokenEndpoint(store, digester, clock, parts.grant_types, lambda: parts.id_tokens)
+    state.token_endpoint = endpoint
+    parts.hot["/oauth/token"] = hot_tokens(state.clients, state.proofs, endpoint)
     state.revocations = Revocations(store, digester, clock)
     state.introspections = Introspections(store, digester, clock, issuer)
     state.metadata = parts.metadata
@@ -58,7 +60,7 @@ def _metadata(issuer: str, grant_types: list[str]) -> dict[str, object]:
 
 
 TOKENS = Feature(
-    controllers=(TokenController, RevocationController, IntrospectionController, MetadataController),
-    names=("token_endpoint", "revocations", "introspections", "metadata"),
+    controllers=(RevocationController, IntrospectionController, MetadataController),
+    names=("revocations", "introspections", "metadata"),
     open=open_tokens,
 )

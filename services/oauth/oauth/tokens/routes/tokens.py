@@ -2,33 +2,26 @@
 
 from typing import Any
 
-from litestar import Controller, Request, Response, post
-from litestar.di import NamedDependency
+from litestar import Request
 
 from oauth.routes.bearers import dpop_headers
 from oauth.routes.errors import NO_STORE, oauth_handlers
 from oauth.routes.forms import read_form
-from oauth.tokens.usecases.tokens import TokenAnswer, TokenEndpoint
+from oauth.routes.front import Answer, Hot, json_answer
+from oauth.tokens.usecases.tokens import TokenEndpoint
 from oauth.usecases.clients import ClientAuthenticator
 from oauth.usecases.proofs import ProofChecker
 
 
-class TokenController(Controller):
-    """What an app holds, for tokens."""
+def hot_tokens(clients: ClientAuthenticator, proofs: ProofChecker, endpoint: TokenEndpoint) -> Hot:
+    """What an app holds, for tokens, bound to a key when a DPoP proof comes with the request (RFC 9449
+    section 5).
+    """
 
-    path = "/oauth/token"
-    exception_handlers = oauth_handlers
-
-    @post(status_code=200)
-    async def exchange(
-        self,
-        request: Request[Any, Any, Any],
-        clients: NamedDependency[ClientAuthenticator],
-        proofs: NamedDependency[ProofChecker],
-        token_endpoint: NamedDependency[TokenEndpoint],
-    ) -> Response[TokenAnswer]:
-        """Tokens, bound to a key when a DPoP proof comes with the request (RFC 9449 section 5)."""
+    async def exchange(request: Request[Any, Any, Any]) -> Answer:
         form = await read_form(request)
         app = await clients.authenticate(form, request.headers)
-        jkt = await proofs.check(dpop_headers(request), request.method, request.url.path)
-        return Response(await token_endpoint.exchange(app, form, jkt), headers=NO_STORE)
+        jkt = await proofs.check(dpop_headers(request), request.method, request.scope["path"])
+        return json_answer(200, await endpoint.exchange(app, form, jkt), NO_STORE)
+
+    return Hot(exchange, oauth_handlers, is_alone=True)
