@@ -163,7 +163,7 @@ async def _connect(
 ) -> Parts:
     """Connect, and start the writer and the outbox, in the order in which `stack` takes down again."""
     database = Database(settings.database_url, settings.pool_size)
-    books = Database(settings.database_url, 1, PLANNER)  # the writer's alone: it has one batch at a time
+    books = Database(settings.database_url, 2, PLANNER)  # the writer's alone, which has two batches at most
     for pool in (database, books):
         stack.push_async_callback(pool.close)
     bus = await Bus.connect(settings.nats_url, f"billing-{settings.replica}")

@@ -165,7 +165,7 @@ class OutboxPublisher:
         for stream, events in streams.items():
             for start in range(0, len(events), self._batch):
                 messages = [
-                    (event.subject, self._headers(event, time), bytes(event.payload))
+                    (event.subject, event.id, self._lines(event, time), bytes(event.payload))
                     for event, time in events[start : start + self._batch]
                 ]
                 try:
@@ -178,19 +178,12 @@ class OutboxPublisher:
                     break
         return left
 
-    def _headers(self, event: _Stored, time: str) -> dict[str, str]:
+    def _lines(self, event: _Stored, time: str) -> str:
+        # One string, since a dict costs as much as all the rest of an event.
         event_type, _, entity = event.subject.rpartition(".")
-        headers = {
-            "Nats-Msg-Id": event.id,
-            "Content-Type": "application/json",
-            "ce-specversion": "1.0",
-            "ce-id": event.id,
-            "ce-source": self._source,
-            "ce-type": event_type,
-            "ce-subject": entity,
-            "ce-time": time,
-            "ce-sequence": f"{event.sequence:020d}",
-        }
-        if event.traceparent:
-            headers["traceparent"] = event.traceparent
-        return headers
+        trace = f"traceparent: {event.traceparent}\r\n" if event.traceparent else ""
+        return (
+            f"Content-Type: application/json\r\nce-specversion: 1.0\r\nce-id: {event.id}\r\n"
+            f"ce-source: {self._source}\r\nce-type: {event_type}\r\nce-subject: {entity}\r\n"
+            f"ce-time: {time}\r\nce-sequence: {event.sequence:020d}\r\n{trace}"
+        )

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import msgspec
 
@@ -31,24 +33,18 @@ class UsageCharger:
 
         A record that can never be charged is buried alone: those beside it are charged.
         """
-        good: list[UsageRecord] = []
         bad: list[tuple[UsageRecord, ServiceError]] = []
-        for batch in batches:
-            for record in batch.records:
-                checked = without_nul(record) if _has_nul(record) else record
-                try:
-                    check_record(checked)
-                except InvalidRequestError as error:
-                    bad.append((record, error))
-                else:
-                    good.append(checked)
-        for start in range(0, len(good), _AT_ONCE * CHUNK):
-            window = good[start : start + _AT_ONCE * CHUNK]
-            chunks = [tuple(window[first : first + CHUNK]) for first in range(0, len(window), CHUNK)]
-            outcomes = await asyncio.gather(*map(self._charge, chunks), return_exceptions=True)
-            failures = [outcome for outcome in outcomes if outcome is not None]
-            if failures:
-                raise failures[0]
+        good = _checked(batches, bad)
+        waiting: deque[asyncio.Task[None]] = deque()
+        try:
+            while chunk := tuple(islice(good, CHUNK)):
+                if len(waiting) == _AT_ONCE:
+                    await waiting.popleft()
+                waiting.append(asyncio.create_task(self._charge(chunk)))
+            while waiting:
+                await waiting.popleft()
+        finally:
+            await asyncio.gather(*waiting, return_exceptions=True)
         for record, refusal in bad:
             await self._bury(record, refusal)
 
@@ -69,6 +65,21 @@ class UsageCharger:
         _LOG.error("usage: record %r cannot be charged: %s", record.id[:36], error.message)
         payload = msgspec.msgpack.encode(UsageBatch("", (record,)))
         await self._letters.bury(payload, error.message)
+
+
+def _checked(
+    batches: Iterable[UsageBatch], bad: list[tuple[UsageRecord, ServiceError]]
+) -> Iterator[UsageRecord]:
+    # One after the other while those before are charged: a full fetch at once would hold up every call.
+    for batch in batches:
+        for record in batch.records:
+            checked = without_nul(record) if _has_nul(record) else record
+            try:
+                check_record(checked)
+            except InvalidRequestError as error:
+                bad.append((record, error))
+            else:
+                yield checked
 
 
 def _has_nul(record: UsageRecord) -> bool:

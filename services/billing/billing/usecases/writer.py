@@ -1,7 +1,8 @@
 """The group-commit writer: everything that moves money queues here and is committed together.
 
 One writer per process takes what waits (no timer), up to BATCH, and carries it out in one transaction, so a
-hot account is the cheapest case instead of the dearest. Several processes are correct together by row locks.
+hot account is the cheapest case instead of the dearest. While a decided batch is saved the next is loaded.
+Batches, of one process or of several, are correct together by row locks.
 """
 
 import asyncio
@@ -56,7 +57,7 @@ class LedgerWriter:
         self._task = asyncio.create_task(self._run(), name="ledger-writer")
 
     async def stop(self) -> None:
-        """Finish the batch under way and refuse what waits."""
+        """Finish the batches under way and refuse what waits."""
         if self._task is None:
             return
         self._stopping = True
@@ -82,15 +83,23 @@ class LedgerWriter:
         return pending.future
 
     async def _run(self) -> None:
+        saving: asyncio.Task[None] | None = None
         while True:
             await self._some.wait()
             if self._stopping:
-                return
+                break
             live = [pending for pending in self._take() if not pending.future.done()]
             if not (self._calls or self._bulk):
                 self._some.clear()
             if live:
-                await self._carry_out(live)
+                decided = asyncio.Event()
+                carrying = asyncio.create_task(self._carry_out(live, decided))
+                await decided.wait()
+                if saving is not None:
+                    await saving  # two at most: a third would only be smaller
+                saving = carrying
+        if saving is not None:
+            await saving
 
     def _take(self) -> list["_Pending"]:
         """What waits, BATCH at most: calls first, then of the bulk what the room and their patience allow.
@@ -111,9 +120,9 @@ class LedgerWriter:
         self._waiting -= size + bulk
         return batch
 
-    async def _carry_out(self, batch: list["_Pending"]) -> None:
+    async def _carry_out(self, batch: list["_Pending"], decided: asyncio.Event) -> None:
         try:
-            await self._commit_patiently(batch)
+            await self._commit_patiently(batch, decided)
         except Exception as error:  # noqa: BLE001  whatever failed, its callers are told
             if self._ledger.is_transient(error):
                 _LOG.warning("ledger: away, %d operations refused: %r", len(batch), error)
@@ -125,15 +134,17 @@ class LedgerWriter:
             else:
                 # One operation spoils the transaction of all: each gets its own.
                 for pending in batch:
-                    await self._carry_out([pending])
+                    await self._carry_out([pending], decided)
+        finally:
+            decided.set()
 
-    async def _commit_patiently(self, batch: list["_Pending"]) -> None:
+    async def _commit_patiently(self, batch: list["_Pending"], decided: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + self._patience_s
         attempt = 0
         while True:
             try:
-                outcomes = await self._commit(batch)
+                outcomes = await self._commit(batch, decided)
             except Exception as error:
                 if not self._ledger.is_transient(error) or loop.time() > deadline_s:
                     raise
@@ -146,7 +157,7 @@ class LedgerWriter:
         for pending, outcome in zip(batch, outcomes, strict=True):
             pending.resolve(outcome)
 
-    async def _commit(self, batch: list["_Pending"]) -> list[object]:
+    async def _commit(self, batch: list["_Pending"], decided: asyncio.Event) -> list[object]:
         async with self._ledger.transaction() as session:
             books = await session.load([pending.operation for pending in batch], self._clock())
             outcomes: list[object] = []
@@ -155,6 +166,7 @@ class LedgerWriter:
                     outcomes.append(pending.operation.decide(books))
                 except ServiceError as error:
                     outcomes.append(error)
+            decided.set()
             await session.save(books)
         return outcomes
 

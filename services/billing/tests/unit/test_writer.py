@@ -26,25 +26,28 @@ class FakeLedger:
         self.lose_commits = 0
         self.gate = asyncio.Event()
         self.gate.set()
+        self.disk = asyncio.Event()
+        self.disk.set()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["FakeLedger"]:
         await self.gate.wait()
-        self.batches.append([])
+        batch: list[str] = []
+        self.batches.append(batch)
         yield self
-        if "cursed" in self.batches[-1]:
+        if "cursed" in batch:
             raise ValueError("a row the database refuses")
-        self.committed += [name for name in self.batches[-1] if name not in self.committed]
+        self.committed += [name for name in batch if name not in self.committed]
         if self.lose_commits:
             self.lose_commits -= 1
             raise LostError
 
     async def load(self, operations: Sequence[Operation], now: datetime) -> Books:
-        self.batches[-1] = [operation.name for operation in operations if isinstance(operation, Named)]
+        self.batches[-1] += [operation.name for operation in operations if isinstance(operation, Named)]
         return Books(now)
 
-    async def save(self, books: Books) -> None:
-        pass
+    async def save(self, books: Books) -> None:  # noqa: ARG002  the protocol's
+        await self.disk.wait()
 
     def is_transient(self, error: BaseException) -> bool:
         return isinstance(error, LostError)
@@ -159,3 +162,37 @@ async def test_a_full_queue_refuses_at_once() -> None:
     assert outcomes[:2] == ["a", "b"]
     assert [type(outcome) for outcome in outcomes[2:]] == [UnavailableError] * 2
     assert ledger.committed == ["a", "b"]
+
+
+async def test_the_next_batch_is_decided_while_one_is_saved_and_what_comes_then_waits_together() -> None:
+    ledger = FakeLedger()
+    ledger.disk.clear()
+    async with writing(ledger) as writer:
+        work = []
+        for name in ("first", "second", "third", "fourth"):
+            work.append(writer.submit(Named(name)))
+            for _ in range(10):
+                await asyncio.sleep(0)  # reason: lets the writer go as far as it can
+        assert ledger.batches == [["first"], ["second"]]
+        ledger.disk.set()
+        assert await asyncio.gather(*work) == ["first", "second", "third", "fourth"]
+    assert ledger.batches == [["first"], ["second"], ["third", "fourth"]]
+
+
+async def test_stopping_finishes_both_batches_under_way_and_refuses_what_waits() -> None:
+    ledger = FakeLedger()
+    ledger.disk.clear()
+    async with writing(ledger) as writer:
+        work = []
+        for name in ("first", "second", "third"):
+            work.append(writer.submit(Named(name)))
+            for _ in range(10):
+                await asyncio.sleep(0)  # reason: lets the writer go as far as it can
+        stopping = asyncio.create_task(writer.stop())
+        await asyncio.sleep(0)  # reason: lets it begin to stop
+        ledger.disk.set()
+        await stopping
+        outcomes = await asyncio.gather(*work, return_exceptions=True)
+    assert outcomes[:2] == ["first", "second"]
+    assert isinstance(outcomes[2], UnavailableError)
+    assert ledger.committed == ["first", "second"]

@@ -40,17 +40,19 @@ of a table while that is small, and a prepared statement keeps to that when it h
 """
 _UNIQUE_VIOLATION = "23505"  # another replica wrote the same id first: the next try finds it
 
-# Whose leases, spenders and holds they are never changes, so it may be read before anything is locked.
+# Whose leases, spenders and holds they are never changes, so it may be read before anything is locked. By join
+# with rows made before: a row that another batch changed is looked at again, and a condition with a query in
+# it would be asked again for each, to fail.
 _LOCK_CUSTOMERS = """
     SELECT account::text, usage_sequence, billing_sequence, low, recalled_at, free_nano, debt_nano,
         plan, plan_until, allowance_until, alert_nano, alerted, holds_nano, paid_holds_nano
-    FROM customers
-    WHERE account IN (
-        SELECT unnest($1::uuid[])
-        UNION ALL SELECT l.account FROM leases AS l WHERE l.id = ANY($2::uuid[])
-        UNION ALL SELECT s.account FROM spenders AS s WHERE s.id = ANY($3::uuid[])
-        UNION ALL SELECT h.account FROM holds AS h WHERE h.id = ANY($4::uuid[]))
-    ORDER BY customers.account FOR NO KEY UPDATE
+    FROM (
+        SELECT unnest($1::uuid[]) AS id
+        UNION SELECT l.account FROM leases AS l WHERE l.id = ANY($2::uuid[])
+        UNION SELECT s.account FROM spenders AS s WHERE s.id = ANY($3::uuid[])
+        UNION SELECT h.account FROM holds AS h WHERE h.id = ANY($4::uuid[])) AS wanted
+    JOIN customers ON customers.account = wanted.id
+    ORDER BY customers.account FOR NO KEY UPDATE OF customers
 """
 _INSERT_CUSTOMERS = "INSERT INTO customers (account) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING"
 _INSERT_ACCOUNTS = """
