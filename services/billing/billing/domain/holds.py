@@ -332,7 +332,11 @@ def _reserve(books: Books, hold: Hold, kind: str, amount_nano: int) -> None:
 
 
 def _shortage(books: Books, hold: Hold, amount_nano: int, *, waits: bool) -> ServiceError | None:
-    """Why `amount_nano` more cannot be held, None when it can. MoneyRecalledError: not now, maybe soon."""
+    """Why `amount_nano` more cannot be held, None when it can. MoneyRecalledError: not now, maybe soon.
+
+    What does not fit the budget is refused for that, whatever the balance: an app that asks for more than it
+    was allowed must not learn from the answer how much there is.
+    """
     customer, spender = books.customers[hold.account], books.spenders[hold.spender]
     renew_allowance(books, customer)
     if not spender.allows_charge(hold.amount_nano + amount_nano):
@@ -347,7 +351,7 @@ def _shortage(books: Books, hold: Hold, amount_nano: int, *, waits: bool) -> Ser
     enough = enough and (not by_budget or spender.budget_left() + returning >= amount_nano)
     if waits and returning > 0 and enough and recall_idle(books, customer):
         raise MoneyRecalledError("Relays are returning idle money.")
-    if by_balance:
+    if not by_budget:
         tell_low(books, customer, available)
         return _insufficient(hold, amount_nano, available)
     tell_exhausted(books, spender, amount_nano)

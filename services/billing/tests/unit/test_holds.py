@@ -256,9 +256,9 @@ class Model(RuleBasedStateMachine):
         held = sum(row["amount"] for row in self.holds.values() if row["state"] == "open")
         if whole > 45:
             return "max_charge_exceeded"
-        if amount > self.wallet:
-            return "insufficient_quota"
-        return "budget_exceeded" if amount > LIMIT - self.used - held else ""
+        if amount > LIMIT - self.used - held:
+            return "budget_exceeded"
+        return "insufficient_quota" if amount > self.wallet else ""
 
 
 TestHolds = Model.TestCase

@@ -97,6 +97,15 @@ async def test_a_key_means_one_body_and_keeps_its_refusal(ledger: Any, oauth: An
     assert (await again.ask("1", key="l")).status_code == 201, "keys of two apps never meet"
 
 
+async def test_a_charge_above_the_limit_tells_nothing_of_the_balance(ledger: Any, oauth: Any) -> None:
+    spending = Spending(10 * USD, "month")
+    for balance in ("5", "100"):
+        shop = await ledger.shop(oauth).open(balance, spending)
+        for amount in ("50", "500"):
+            refused = await shop.ask(amount)
+            assert (refused.status_code, refused.json()["code"]) == (403, "charge_limit_exceeded")
+
+
 async def test_more_than_the_person_allows_at_once_is_refused(ledger: Any, oauth: Any) -> None:
     shop = await ledger.shop(oauth).open("100", Spending(50 * USD, "month", max_charge_nano=USD // 2))
     refused = await shop.ask("0.500000001")
