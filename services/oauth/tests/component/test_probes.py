@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import httpx
 
 from common.testing.nats import EmbeddedNats
-from common.testing.postgres import EmbeddedPostgres
+from common.testing.plugin import DatabaseFactory
 from common.testing.server_process import free_port
 from oauth.app import create_app
 from oauth.settings import Settings
@@ -14,14 +14,13 @@ from oauth.settings import Settings
 
 @asynccontextmanager
 async def running_service(
-    postgres: EmbeddedPostgres, broker: EmbeddedNats
+    database: DatabaseFactory, broker: EmbeddedNats
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the ops port of the running service."""
-    postgres.ensure_database("oauth", "oauth")
     settings = Settings(
         port=free_port(),
         ops_port=free_port(),
-        database_url=postgres.dsn("oauth", "oauth"),
+        database_url=await database("oauth"),
         nats_url=broker.url("tollway"),
         principal_keys="k1:" + "s" * 32,
         replica="oauth-0",
@@ -37,9 +36,9 @@ async def running_service(
 
 
 async def test_it_is_ready_when_postgres_and_nats_answer(
-    session_postgres: EmbeddedPostgres, nats_server: EmbeddedNats
+    database: DatabaseFactory, nats_server: EmbeddedNats
 ) -> None:
-    async with running_service(session_postgres, nats_server) as probes:
+    async with running_service(database, nats_server) as probes:
         answer = await probes.get("/readyz")
         assert answer.status_code == 200
         assert answer.json()["checks"] == {"startup": "ok", "postgres": "ok", "nats": "ok"}
@@ -47,9 +46,9 @@ async def test_it_is_ready_when_postgres_and_nats_answer(
 
 
 async def test_it_is_alive_and_unready_when_nats_is_gone(
-    session_postgres: EmbeddedPostgres, nats_server: EmbeddedNats
+    database: DatabaseFactory, nats_server: EmbeddedNats
 ) -> None:
-    async with running_service(session_postgres, nats_server) as probes:
+    async with running_service(database, nats_server) as probes:
         nats_server.kill()
         answer = await probes.get("/readyz")
         assert answer.status_code == 503
