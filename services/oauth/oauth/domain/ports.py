@@ -152,8 +152,8 @@ class Tokens(Protocol):
     async def find_code(self, digest: bytes) -> Code | None:
         """Whatever its state."""
 
-    async def take_code(self, digest: bytes, now: datetime) -> Code | None:
-        """Use it: None when it is unknown, used or expired."""
+    async def take_code(self, digest: bytes, app: str, now: datetime) -> tuple[Code, Family] | None:
+        """Use it, and its family; None, nothing done, when it is unknown, used, expired or another app's."""
 
     async def add_tokens(self, access: AccessToken, refresh: RefreshToken | None) -> None:
         """Store new ones."""

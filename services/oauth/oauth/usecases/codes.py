@@ -34,18 +34,22 @@ async def use_code(work: OAuthTransaction, app: App, use: CodeUse, now: datetime
     verifier, and one attempt more ends all tokens that it led to (RFC 6749 section 4.1.2).
     """
     refusal = InvalidGrantError("The code is unknown, used, expired, or of another app.")
-    code = await work.tokens.find_code(use.digest)
-    standing = None if code is None else await work.tokens.find_standing(code.family)
-    if standing is None or standing.grant.app != app.id:
-        return refusal
-    taken = await work.tokens.take_code(use.digest, now)
+    taken = await work.tokens.take_code(use.digest, app.id, now)
     if taken is None:
-        before = await work.tokens.find_code(use.digest)
-        if before is not None and before.used_at is not None:
-            await end_family(work, standing.family.id, standing.grant, app, "replay", now)
+        await _end_replayed(work, app, use.digest, now)
         return refusal
+    code, family = taken
     try:
-        check_use(taken, use)
+        check_use(code, use)
     except InvalidGrantError as error:
         return error
-    return standing.family
+    return family
+
+
+async def _end_replayed(work: OAuthTransaction, app: App, digest: bytes, now: datetime) -> None:
+    code = await work.tokens.find_code(digest)
+    if code is None or code.used_at is None:
+        return
+    standing = await work.tokens.find_standing(code.family)
+    if standing is not None and standing.grant.app == app.id:
+        await end_family(work, code.family, standing.grant, app, "replay", now)

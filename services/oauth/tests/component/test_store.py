@@ -119,10 +119,13 @@ async def test_codes_and_refresh_tokens_are_taken_by_one_of_many_at_once(oauth: 
         await work.tokens.add_tokens(access, refresh)
         await work.requests.add("consent", b"q" * 32, made.app.id, "{}", START + HOUR, made.person.user)
 
+    async with store.transaction() as work:
+        assert await work.tokens.take_code(b"c" * 32, uuid7(), START) is None
+
     async def take() -> list[object]:
         async with store.transaction() as work:
             return [
-                await work.tokens.take_code(b"c" * 32, START),
+                await work.tokens.take_code(b"c" * 32, made.app.id, START),
                 await work.tokens.take_refresh(b"r" * 32, START),
                 await work.requests.take("consent", b"q" * 32, START, made.person.user),
                 await work.use_proof(b"p" * 32, START) or None,

@@ -30,9 +30,6 @@ INSERT INTO codes (digest, family, redirect_uri, challenge, dpop_jkt, expires_at
 VALUES ($1, $2, $3, $4, $5, $6)
 """
 _FIND_CODE = "SELECT * FROM codes WHERE digest = $1"
-_TAKE_CODE = """
-UPDATE codes SET used_at = $2 WHERE digest = $1 AND used_at IS NULL AND expires_at > $2 RETURNING *
-"""
 _ADD_ACCESS = """
 INSERT INTO access_tokens (digest, family, scopes, jkt, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
 """
@@ -46,6 +43,7 @@ _TAKE_REFRESH = """
 UPDATE refresh_tokens SET used_at = $2 WHERE digest = $1 AND used_at IS NULL AND expires_at > $2 RETURNING *
 """
 _READ = {
+    "c": "digest, family, redirect_uri, challenge, dpop_jkt, expires_at, used_at",
     "t": "digest, family, scopes, jkt, issued_at, expires_at",
     "f": "id, grant_id, scopes, jkt, auth_time, nonce, created_at, expires_at, revoked_at",
     "g": "id, app, user_id, scopes, limit_nano, period, timezone, max_charge_nano, expires_at, created_at,"
@@ -62,12 +60,17 @@ def _names(*tables: str) -> str:
     return ", ".join(f"{of}.{name} AS {of}_{name}" for of in tables for name in _READ[of].split(", "))
 
 
+_TAKE_CODE = f"""
+UPDATE codes c SET used_at = $3 FROM families f JOIN grants g ON g.id = f.grant_id
+ WHERE c.digest = $1 AND c.used_at IS NULL AND c.expires_at > $3 AND f.id = c.family AND g.app = $2
+RETURNING {_names("c", "f")}
+"""  # noqa: S608  names of our own
 _STANDING = f"""
 SELECT {_names("f", "g", "p")} FROM families f
   JOIN grants g ON g.id = f.grant_id JOIN people p ON p.user_id = g.user_id WHERE f.id = $1
 """  # noqa: S608  names of our own
 _LIVE = f"""
-SELECT {_names(*_READ)}
+SELECT {_names("t", "f", "g", "a", "p")}
   FROM access_tokens t
   JOIN families f ON f.id = t.family
   JOIN grants g ON g.id = f.grant_id
@@ -154,12 +157,12 @@ class PostgresTokens:
     async def find_code(self, digest: bytes) -> Code | None:
         """Whatever its state."""
         row = await self._driver.fetchrow(_FIND_CODE, digest)
-        return None if row is None else _code(row)
+        return None if row is None else _code(Fields(row))
 
-    async def take_code(self, digest: bytes, now: datetime) -> Code | None:
+    async def take_code(self, digest: bytes, app: str, now: datetime) -> tuple[Code, Family] | None:
         """One statement, so that of many at once one gets it."""
-        row = await self._driver.fetchrow(_TAKE_CODE, digest, now)
-        return None if row is None else _code(row)
+        row = await self._driver.fetchrow(_TAKE_CODE, digest, app, now)
+        return None if row is None else (_code(Fields(row, "c_")), _family(Fields(row, "f_")))
 
     async def add_tokens(self, access: AccessToken, refresh: RefreshToken | None) -> None:
         """Store new ones, with one statement."""
@@ -197,7 +200,7 @@ async def find_live_tokens(
     """Each token if it and all that it stands on count now; each join goes by a primary key."""
     found = {}
     for row in await driver.fetch(_LIVE, digests, now):
-        token, family, grant, app, person = (Fields(row, f"{of}_") for of in _READ)
+        token, family, grant, app, person = (Fields(row, f"{of}_") for of in "tfgap")
         live = LiveToken(_access(token), _family(family), grant_of(grant), app_of(app), person_of(person))
         found[live.token.digest] = live
     return [found.get(digest) for digest in digests]
@@ -228,15 +231,15 @@ def _family(row: Any) -> Family:
     )
 
 
-def _code(row: asyncpg.Record) -> Code:
+def _code(row: Fields) -> Code:
     return Code(
-        digest=row["digest"],
-        family=str(row["family"]),
-        redirect_uri=row["redirect_uri"],
-        challenge=row["challenge"],
-        expires_at=row["expires_at"],
-        dpop_jkt=row["dpop_jkt"],
-        used_at=row["used_at"],
+        digest=row.digest,
+        family=str(row.family),
+        redirect_uri=row.redirect_uri,
+        challenge=row.challenge,
+        expires_at=row.expires_at,
+        dpop_jkt=row.dpop_jkt,
+        used_at=row.used_at,
     )
 
 
