@@ -292,7 +292,7 @@ class Leases:
             if not final and waiter.tries < _RECALL_ATTEMPTS:
                 again = True
                 continue
-            purse.refuse([waiter], shortage(waiter, grant))
+            purse.refuse([waiter], shortage(waiter, grant, purse.spender_kind))
         return again
 
     def _after_flight(self, purse: Purse) -> None:

@@ -100,8 +100,11 @@ def too_much_at_once(need_nano: int, most_nano: int) -> MaxChargeError:
     )
 
 
-def shortage(waiter: Waiter, grant: LeaseGrant) -> ServiceError:
-    """The refusal that a waiter gets: how much was needed, how much there is, what to do."""
+def shortage(waiter: Waiter, grant: LeaseGrant, spender_kind: SpenderKind) -> ServiceError:
+    """The refusal that a waiter gets: how much was needed, how much there is, what to do.
+
+    An app that spends by a grant is not told what its person has: that takes a scope of its own.
+    """
     needed, available = format_usd(waiter.need_nano), format_usd(grant.available_nano)
     if grant.reason == "max_charge":  # a limit that was lowered while the request waited
         return too_much_at_once(waiter.need_nano, grant.available_nano)
@@ -109,6 +112,11 @@ def shortage(waiter: Waiter, grant: LeaseGrant) -> ServiceError:
         return BudgetExceededError(
             f"This request may cost up to ${needed}; ${available} of this key's budget is left. Raise the "
             "budget, use another key, or lower max_tokens."
+        )
+    if spender_kind == "grant":
+        return InsufficientQuotaError(
+            f"This request may cost up to ${needed}, which the person's balance does not cover. They can "
+            "top it up; or lower max_tokens."
         )
     return InsufficientQuotaError(
         f"This request may cost up to ${needed}; ${available} is available. Top up the account (POST "
