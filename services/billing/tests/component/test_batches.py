@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing.adapters.postgres.ledger import PostgresLedger
+from billing.adapters.postgres.ledger import PLANNER, PostgresLedger
 from billing.domain.books import Operation
 from billing.domain.captures import CaptureHold
 from billing.domain.holds import ExtendHold, OpenHold, VoidHold
@@ -20,7 +20,7 @@ from billing.domain.topups import PostTopup
 from billing.domain.usage import ChargeUsage
 from common.contracts.errors import ServiceError
 from common.contracts.holds import HoldCapture, HoldExtend, HoldOpen, HoldVoid
-from common.contracts.leases import LeaseClose, LeaseRequest
+from common.contracts.leases import LeaseClose, LeaseGrant, LeaseRequest
 from common.contracts.principals import Budget
 from common.contracts.usage import UsageRecord
 from common.kit.db import Database
@@ -210,3 +210,38 @@ def test_a_batch_in_the_database_is_its_operations_one_by_one(
         runner.run(together.close())
         runner.run(apart.close())
     assert tuple in kinds  # refusals were among them
+
+
+async def test_a_batch_that_waits_for_another_finds_its_customers_at_the_first_look(
+    database: DatabaseFactory,
+) -> None:
+    dsn = await database("billing")
+    first, second, watch = (Database(dsn, 1, PLANNER) for _ in range(3))
+    world = World(1)
+    await apply(first, world.grants())
+
+    def calls(sequence: int) -> list[Operation]:
+        places = zip(world.leases, world.spenders.items(), strict=False)
+        return [
+            RequestLease(LeaseRequest(lease, sequence, "r", account, spender, needs_nano=(5,)), TTL_S)
+            for lease, (spender, account) in places
+        ]
+
+    await apply(first, calls(0))
+    # Every attempt to make an account takes a number, even if there is one: see who is thought to be missing.
+    made = "SELECT last_value FROM accounts_id_seq"
+    async with watch.driver_transaction() as driver:
+        before = await driver.fetchval(made)
+        async with PostgresLedger(first).transaction() as session:
+            books = await session.load(calls(1), START)
+            for operation in calls(1):
+                operation.decide(books)
+            await session.save(books)
+            waiting = asyncio.create_task(apply(second, calls(2)))
+            while not await driver.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # reason: PostgreSQL tells nobody who waits
+        granted = await waiting
+        assert [grant.granted_nano for grant in granted if isinstance(grant, LeaseGrant)] == [5, 5, 5]
+        assert await driver.fetchval(made) == before
+    for pool in (first, second, watch):
+        await pool.close()

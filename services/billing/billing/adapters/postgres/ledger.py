@@ -40,9 +40,9 @@ of a table while that is small, and a prepared statement keeps to that when it h
 """
 _UNIQUE_VIOLATION = "23505"  # another replica wrote the same id first: the next try finds it
 
-# Whose leases, spenders and holds they are never changes, so it may be read before anything is locked. By join
-# with rows made before: a row that another batch changed is looked at again, and a condition with a query in
-# it would be asked again for each, to fail.
+# Whose leases, spenders and holds they are never changes, so it may be read before anything is locked. By
+# join: a row that another batch changed meanwhile is looked at again, and `account IN (a query)` would ask
+# all of the query again for each such row, and not find it.
 _LOCK_CUSTOMERS = """
     SELECT account::text, usage_sequence, billing_sequence, low, recalled_at, free_nano, debt_nano,
         plan, plan_until, allowance_until, alert_nano, alerted, holds_nano, paid_holds_nano
