@@ -93,6 +93,7 @@ class Suite:
         password, app_secret = self._secrets.get("demo_password"), self._secrets.get("demo_app_secret")
         told = demo.variables(self.demo_key, password, app_secret, self.simulators_url, environ)
         self.environ = {**environ, **told}
+        self._is_demo = config is None
         self.bootstrap = config or demo.write(data_dir.path / "demo.toml", self.environ)
         self.services = (
             Service("billing", stops_after=("gateway", "chat-relay", "media-tasks", "oauth")),
@@ -129,6 +130,12 @@ class Suite:
     def first_key(self, bootstrap: Bootstrap) -> str:
         """The first API key the file states, for the snippets; empty when it states none."""
         return next((key.secret for user in bootstrap.users for key in user.keys if key.secret), "")
+
+    def first_person(self, bootstrap: Bootstrap) -> str:
+        """Who can sign in on the pages, for the demo; empty with a configuration of one's own."""
+        if not self._is_demo:
+            return ""
+        return f"{bootstrap.users[0].email}  password {self.environ['DEMO_PASSWORD']}"
 
     def state(self, pid: int, members: list[Member]) -> State:
         """What scripts may know once all are ready; `pid` is the supervisor's."""

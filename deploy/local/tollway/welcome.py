@@ -20,14 +20,18 @@ answer = client.chat.completions.create(
 print(answer.choices[0].message.content)"""
 
 
-def show_welcome(console: Console, url: str, key: str, model: str, missing: Sequence[str]) -> None:
+def show_welcome(
+    console: Console, url: str, key: str, model: str, missing: Sequence[str], person: str = ""
+) -> None:
     """Print the address, the key, and snippets that work when pasted, so without borders around them.
 
     An empty `key` or `model` means that the configuration names none; `missing` says what keeps the snippets
-    from working.
+    from working, `person` who can sign in on the pages.
     """
     console.print(f"\n[bold green]Tollway is ready[/]  {url}", highlight=False)
     console.print(f"API key           {key or 'make one: tollway keys create EMAIL'}", highlight=False)
+    if person:
+        console.print(f"Sign in           {url}/login  {person}", highlight=False, soft_wrap=True)
     for what in missing:
         console.print(f"[yellow]note[/]              {what}", highlight=False, soft_wrap=True)
     values = {"url": url, "key": key or NO_KEY, "model": model or NO_MODEL}

@@ -155,7 +155,8 @@ def _run(place: DataDir, suite: Suite, bootstrap: Bootstrap, leave: Callable[[Pa
         place.write_state(suite.state(os.getpid(), members))
         with suppress(OSError):  # nobody reads any more; the suite is ready all the same
             progress.hide()
-            show_welcome(Console(), suite.gateway_url, suite.first_key(bootstrap), model, missing)
+            key, person = suite.first_key(bootstrap), suite.first_person(bootstrap)
+            show_welcome(Console(), suite.gateway_url, key, model, missing, person)
             sys.stdout.write(f"ready {suite.gateway_url}\n")
             sys.stdout.flush()
         if leave is not None:
