@@ -21,7 +21,7 @@ from common.kit.plugin import ServicePlugin
 from common.kit.principal import PrincipalSigner
 from common.kit.rpc import RpcClient, RpcServer
 from oauth.adapters.nats import GatewayBrowsers
-from oauth.adapters.postgres.store import PostgresStore
+from oauth.adapters.postgres.store import PLANNER, PostgresStore
 from oauth.aliases.app import ALIASES
 from oauth.authorization.app import AUTHORIZATION
 from oauth.charges.app import CHARGES
@@ -91,7 +91,7 @@ async def _connect(
     stack: AsyncExitStack,
 ) -> Parts:
     """Connect, and start the outbox, in the order in which `stack` takes down again."""
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, settings=PLANNER)
     stack.push_async_callback(database.close)
     bus = await Bus.connect(settings.nats_url, f"oauth-{settings.replica}")
     stack.push_async_callback(bus.close)

@@ -23,6 +23,10 @@ from oauth.domain.apps import App
 from oauth.domain.ports import Apps, Grants, People, Requests, Tokens
 from oauth.domain.tokens import LiveToken
 
+PLANNER = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
+"""Settings of the service's connections: every row is found by an index. Left to itself the planner reads all
+of a table while that is small, and a prepared statement keeps to that when it has grown.
+"""
 _NEXT = text(
     "UPDATE people SET event_sequence = event_sequence + 1 WHERE user_id = CAST(:user AS uuid)"
     " RETURNING event_sequence"
