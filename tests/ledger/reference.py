@@ -213,9 +213,9 @@ class ReferenceLedger:
         return self._told(hold)
 
     def _lack(self, hold: Hold, amount: int) -> Outcome | None:
-        if amount > self.wallets[hold.account]:
-            return refused("insufficient_quota")
-        return refused("budget_exceeded") if amount > self.spenders[hold.spender].left() else None
+        if amount > self.spenders[hold.spender].left():
+            return refused("budget_exceeded")  # whatever the balance, which an app must not learn from it
+        return refused("insufficient_quota") if amount > self.wallets[hold.account] else None
 
     def _reserve(self, hold: Hold, kind: str, amount: int) -> None:
         self.wallets[hold.account] -= amount
