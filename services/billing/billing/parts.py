@@ -22,10 +22,9 @@ from common.kit.bus import Bus
 from common.kit.db import Database
 from common.kit.plugin import ServicePlugin
 from common.kit.rpc import RpcClient, RpcServer
-from common.kit.tasks import end_tasks
+from common.kit.tasks import RETRY_S, end_tasks, repeat
 
 _LOG = logging.getLogger(__name__)
-_RETRY_S = 5.0
 
 
 class Parts(msgspec.Struct):
@@ -54,7 +53,7 @@ class Parts(msgspec.Struct):
 
     def every(self, interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
         """Do `work` now and every `interval_s`; a failure is logged and tried again, after 5 s at most."""
-        self.run(_every(interval_s, work))
+        self.run(repeat(interval_s, work))
 
     def until_done(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do `work` once; a failure is logged and tried again every 5 s."""
@@ -77,23 +76,12 @@ class Feature(msgspec.Struct, frozen=True):
     check: Callable[[Bootstrap], None] = _accept
 
 
-async def _every(interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001  database or broker away: the next round does it
-            _LOG.warning("periodic work failed: %r", error)
-            await asyncio.sleep(min(interval_s, _RETRY_S))
-        else:
-            await asyncio.sleep(interval_s)
-
-
 async def _until_done(work: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await work()
-        except Exception as error:  # noqa: BLE001  as `_every`
+        except Exception as error:  # noqa: BLE001  as `repeat`
             _LOG.warning("start-up work failed, tried again: %r", error)
-            await asyncio.sleep(_RETRY_S)
+            await asyncio.sleep(RETRY_S)
         else:
             return

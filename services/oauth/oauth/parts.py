@@ -7,7 +7,6 @@ what one adds to another goes through `Parts`.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
@@ -21,14 +20,11 @@ from common.kit.bus import Bus
 from common.kit.db import Database
 from common.kit.plugin import ServicePlugin
 from common.kit.rpc import RpcClient, RpcServer
-from common.kit.tasks import end_tasks
+from common.kit.tasks import end_tasks, repeat
 from oauth.domain.ports import Browsers, Clock, Completion, Exchange, IdTokens, Resource, Store
 from oauth.domain.tokens import Digester
 from oauth.routes.front import Hot
 from oauth.settings import Settings
-
-_LOG = logging.getLogger(__name__)
-_RETRY_S = 5.0
 
 
 class Parts(msgspec.Struct):
@@ -69,7 +65,7 @@ class Parts(msgspec.Struct):
 
     def every(self, interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
         """Do `work` now and every `interval_s`; a failure is logged and tried again, after 5 s at most."""
-        self.run(_every(interval_s, work))
+        self.run(repeat(interval_s, work))
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -78,14 +74,3 @@ class Feature(msgspec.Struct, frozen=True):
     controllers: tuple[ControllerRouterHandler, ...]
     names: tuple[str, ...]
     open: Callable[[Parts], Awaitable[None]]
-
-
-async def _every(interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001  database or broker away: the next round does it
-            _LOG.warning("periodic work failed: %r", error)
-            await asyncio.sleep(min(interval_s, _RETRY_S))
-        else:
-            await asyncio.sleep(interval_s)

@@ -19,6 +19,7 @@ from oauth.domain.errors import (
     UnauthorizedClientError,
     UnsupportedResponseTypeError,
 )
+from oauth.domain.parameters import required
 from oauth.domain.ports import Clock, Decision, OAuthTransaction, Resource, Store
 from oauth.domain.redirects import find_redirect, form_targets, is_assured, place_of
 from oauth.domain.scopes import allowed_scopes, parse_scope
@@ -135,9 +136,7 @@ class EnvelopeFlow:
         app = await self._clients.authenticate(form, headers)
         if app.require_dpop:
             raise InvalidProofError("This app must send a DPoP proof, at the standard endpoint.")
-        code, now = form.get("code"), self._clock()
-        if code is None:
-            raise InvalidRequestError("The parameter code is missing.", param="code")
+        code, now = required(form, "code"), self._clock()
         use = CodeUse(self._digester.digest(code), form.get("code_verifier"), form.get("redirect_uri"))
         async with self._store.transaction() as work:
             outcome = await use_code(work, app, use, now)

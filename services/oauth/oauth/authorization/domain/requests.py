@@ -19,6 +19,7 @@ from oauth.domain.errors import (
     UnsupportedResponseTypeError,
 )
 from oauth.domain.grants import Spending
+from oauth.domain.parameters import required
 from oauth.domain.scopes import allowed_scopes, parse_scope
 
 Prompt = Literal["none", "login", "consent", "select_account"]
@@ -94,10 +95,7 @@ def state_of(parameters: Mapping[str, str]) -> str:
 
 
 def _check_response(parameters: Mapping[str, str]) -> None:
-    response_type = parameters.get("response_type")
-    if response_type is None:
-        raise InvalidRequestError("The parameter response_type is missing.", param="response_type")
-    if response_type != "code":
+    if required(parameters, "response_type") != "code":
         raise UnsupportedResponseTypeError("The response_type is code.", param="response_type")
     if parameters.get("response_mode", "query") != "query":
         raise InvalidRequestError("The response_mode is query.", param="response_mode")

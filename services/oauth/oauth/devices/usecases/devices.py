@@ -24,11 +24,11 @@ from oauth.domain.details import parse_details
 from oauth.domain.errors import (
     AccessDeniedError,
     InvalidGrantError,
-    InvalidRequestError,
     InvalidScopeError,
     OAuthError,
     UnknownTicketError,
 )
+from oauth.domain.parameters import required
 from oauth.domain.ports import Clock, Decision, OAuthTransaction, Store
 from oauth.domain.scopes import SPENDING, allowed_scopes, parse_scope
 from oauth.domain.tokens import DEVICE_PREFIX, Digester, Family, generate
@@ -116,11 +116,7 @@ class DeviceFlow:
         self, work: OAuthTransaction, app: App, form: Mapping[str, str]
     ) -> Family | OAuthError:
         """The grant type of RFC 8628 section 3.4; a refusal is returned, since the question must be noted."""
-        device_code = form.get("device_code")
-        if not device_code:
-            raise InvalidRequestError("The parameter device_code is missing.", param="device_code")
-        now = self._clock()
-        digest = self._digester.digest(device_code)
+        digest, now = self._digester.digest(required(form, "device_code")), self._clock()
         devices = self._devices_in(work)
         poll = await devices.poll(digest, app.id, now)
         refusal = _why_not(poll, now)

@@ -5,7 +5,8 @@ from typing import Any
 from litestar import Controller, Request, Response, post
 from litestar.di import NamedDependency
 
-from oauth.domain.errors import InvalidClientError, InvalidRequestError
+from oauth.domain.errors import InvalidClientError
+from oauth.domain.parameters import required
 from oauth.routes.errors import NO_STORE, oauth_handlers
 from oauth.routes.forms import read_form
 from oauth.tokens.usecases.introspections import Introspection, Introspections
@@ -30,6 +31,5 @@ class IntrospectionController(Controller):
         app = await clients.authenticate(form, request.headers)
         if app.is_public:
             raise InvalidClientError("Only apps that authenticate may introspect.")
-        if "token" not in form:
-            raise InvalidRequestError("The parameter token is missing.", param="token")
-        return Response(await introspections.introspect(app, form["token"]), headers=NO_STORE)
+        token = required(form, "token")
+        return Response(await introspections.introspect(app, token), headers=NO_STORE)

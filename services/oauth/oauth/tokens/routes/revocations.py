@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Controller, Request, Response, post
 from litestar.di import NamedDependency
 
-from oauth.domain.errors import InvalidRequestError
+from oauth.domain.parameters import required
 from oauth.routes.errors import NO_STORE, oauth_handlers
 from oauth.routes.forms import read_form
 from oauth.tokens.usecases.revocations import Revocations
@@ -28,7 +28,5 @@ class RevocationController(Controller):
         """200 whether there was such a token or not (section 2.2)."""
         form = await read_form(request)
         app = await clients.authenticate(form, request.headers)
-        if "token" not in form:
-            raise InvalidRequestError("The parameter token is missing.", param="token")
-        await revocations.revoke(app, form["token"])
+        await revocations.revoke(app, required(form, "token"))
         return Response(b"", headers=NO_STORE)

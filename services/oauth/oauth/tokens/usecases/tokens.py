@@ -9,10 +9,10 @@ from oauth.domain.codes import CodeUse
 from oauth.domain.details import granted_details
 from oauth.domain.errors import (
     InvalidProofError,
-    InvalidRequestError,
     OAuthError,
     UnsupportedGrantTypeError,
 )
+from oauth.domain.parameters import required
 from oauth.domain.ports import Clock, Exchange, IdTokens, OAuthTransaction, Store
 from oauth.domain.scopes import SPENDING
 from oauth.domain.tokens import Digester, Family
@@ -65,7 +65,7 @@ class TokenEndpoint:
         """
         if app.require_dpop and not jkt:
             raise InvalidProofError("This app must send a DPoP proof.")
-        grant_type = _required(form, "grant_type")
+        grant_type = required(form, "grant_type")
         async with self._store.transaction() as work:
             outcome = await self._take(work, app, grant_type, form, jkt)
             if isinstance(outcome, Family):
@@ -80,11 +80,11 @@ class TokenEndpoint:
     ) -> Family | OAuthError:
         now = self._clock()
         if grant_type == CODE:
-            digest = self._digester.digest(_required(form, "code"))
+            digest = self._digester.digest(required(form, "code"))
             use = CodeUse(digest, form.get("code_verifier"), form.get("redirect_uri"), jkt)
             return await use_code(work, app, use, now)
         if grant_type == REFRESH:
-            digest = self._digester.digest(_required(form, "refresh_token"))
+            digest = self._digester.digest(required(form, "refresh_token"))
             return await use_refresh(work, app, Refresh(digest, form.get("scope"), jkt), now)
         exchange = self._others.get(grant_type)
         if exchange is None:
@@ -106,10 +106,3 @@ class TokenEndpoint:
             authorization_details=granted_details(issued.grant) if spends else [],
             id_token=id_token,
         )
-
-
-def _required(form: Mapping[str, str], name: str) -> str:
-    value = form.get(name)
-    if value is None:
-        raise InvalidRequestError(f"The parameter {name} is missing.", param=name)
-    return value
