@@ -1,7 +1,9 @@
 """Apps at work: charges and tokens, against one oauth and one billing process, PostgreSQL and NATS.
 
-`python -m bench.oauth [--charges N] [--tokens N] [--callers 100] [--json FILE]` prints, per scenario, how
-many a second, how long one took, and the CPU of each process for one. The load shares the machine.
+`python -m bench.oauth [--charges N] [--tokens N] [--callers 100] [--rate 500] [--json FILE]` prints, per
+scenario, how many a second, how long one took, and the CPU of each process for one. The load shares the
+machine. In a closed loop each caller waits for its answer before it asks again. In an open loop a request begins
+when it is due, `rate` charges a second and a fifth of it tokens, and its time counts from then.
 """
 
 import argparse
@@ -33,15 +35,20 @@ from oauth.adapters.postgres.store import PostgresStore
 from oauth.domain.apps import App
 from oauth.domain.codes import challenge_of
 from oauth.domain.grants import Grant, Person, Spending
-from oauth.domain.tokens import AccessToken, Code, Digester, Family, generate
+from oauth.domain.tokens import AccessToken, Code, Digester, Family, RefreshToken, generate
 
 CALLERS = 100
+RATE = 500
 PEOPLE = 200
 PEPPER = "bench-pepper-of-sixteen-bytes"
 _VERIFIER = "v" * 64
 _REDIRECT = "https://shop.example/back"
 _FOREVER = timedelta(days=300)
+TOKENS_OF_RATE = 5
+"""One token for so many charges, in an open loop."""
 Ask = Callable[[aiohttp.ClientSession, int], Awaitable[int]]
+One = Callable[[int, float], Awaitable[None]]
+"""Asks for a number; its time counts from the moment given, of time.perf_counter."""
 
 
 @contextmanager
@@ -131,6 +138,18 @@ class Fair:
                 made.append(code)
         return made
 
+    async def refreshes(self, count: int) -> list[str]:
+        """So many refresh tokens, each of a consent of its own."""
+        made = []
+        async with self._store.transaction() as work:
+            for number in range(count):
+                family, token = await self._family(work, self.grants[number % PEOPLE]), generate("tor_")
+                digest, until = self._digester.digest(token), self._now + _FOREVER
+                access = AccessToken(digest, family.id, ("charge",), self._now, until)
+                await work.tokens.add_tokens(access, RefreshToken(digest, family.id, self._now, until))
+                made.append(token)
+        return made
+
     async def _family(self, work: Any, grant: Grant) -> Family:
         until = self._now + _FOREVER
         family = Family(uuid7(), grant.id, ("charge", "offline_access"), self._now, self._now, until)
@@ -142,28 +161,57 @@ class Fair:
         await self._database.close()
 
 
-async def _closed_loop(suite: Suite, name: str, ask: Ask, count: int, callers: int) -> Load:
-    """`callers` ask in turn, `count` times together; a request that fails ends the measurement."""
-    numbers, pieces = iter(range(count)), []
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(str(suite.state["oauth"]), connector=connector) as session:
+async def _closed_loop(suite: Suite, name: str, ask: Ask, numbers: range, callers: int) -> Load:
+    """`callers` ask in turn for all the numbers."""
+    waiting = iter(numbers)
 
+    async def load(one: One) -> None:
         async def caller() -> None:
-            for number in numbers:
-                began = time.perf_counter()
-                status = await ask(session, number)
-                if status not in (200, 201):
-                    raise SystemExit(f"{name}: answered {status}")
-                pieces.append(time.perf_counter() - began)
+            for number in waiting:
+                await one(number, time.perf_counter())
+
+        await asyncio.gather(*(caller() for _ in range(callers)))
+
+    return await _measured(suite, f"{name}, {callers} callers", ask, len(numbers), load)
+
+
+async def _open_loop(suite: Suite, name: str, ask: Ask, numbers: range, rate: int) -> Load:
+    """`rate` of the numbers a second, evenly spaced, however many are under way."""
+
+    async def load(one: One) -> None:
+        began, tasks = time.perf_counter(), []
+        for place, number in enumerate(numbers):
+            due = began + place / rate
+            await asyncio.sleep(due - time.perf_counter())  # reason: the schedule is what is measured
+            tasks.append(asyncio.create_task(one(number, due)))
+        await asyncio.gather(*tasks)
+
+    return await _measured(suite, f"{name} at {rate}/s, open loop", ask, len(numbers), load)
+
+
+async def _measured(
+    suite: Suite, name: str, ask: Ask, count: int, load: Callable[[One], Awaitable[None]]
+) -> Load:
+    """What `load` meets; a request that fails ends the measurement."""
+    pieces: list[float] = []
+    async with aiohttp.ClientSession(
+        str(suite.state["oauth"]), connector=aiohttp.TCPConnector(limit=0)
+    ) as session:
+
+        async def one(number: int, since: float) -> None:
+            status = await ask(session, number)
+            if status not in (200, 201):
+                raise SystemExit(f"{name}: answered {status}")
+            pieces.append(time.perf_counter() - since)
 
         before, began = suite.cpu_s(), time.perf_counter()
-        await asyncio.gather(*(caller() for _ in range(callers)))
+        await load(one)
         elapsed_s, after = time.perf_counter() - began, suite.cpu_s()
     cpu_us = {group: (after[group] - before[group]) / count * 1e6 for group in after}
     return Load(name, count / elapsed_s, percentile_ms(pieces, 0.5), percentile_ms(pieces, 0.99), cpu_us)
 
 
-async def _measure(suite: Suite, charges: int, tokens: int, callers: int) -> list[Load]:
+async def _measure(suite: Suite, charges: int, tokens: int, callers: int, rate: int) -> list[Load]:
     fair = Fair(str(suite.state["oauth_dsn"]))
     await fair.open()
     await fund(suite, names=[person.account for person in fair.people])
@@ -177,7 +225,7 @@ async def _measure(suite: Suite, charges: int, tokens: int, callers: int) -> lis
             await answer.read()
             return answer.status
 
-    codes = await fair.codes(tokens)
+    codes = await fair.codes(2 * tokens)
     form = {"grant_type": "authorization_code", "client_id": "shop", "code_verifier": _VERIFIER}
 
     async def redeem(session: aiohttp.ClientSession, number: int) -> int:
@@ -185,22 +233,35 @@ async def _measure(suite: Suite, charges: int, tokens: int, callers: int) -> lis
             await answer.read()
             return answer.status
 
+    refreshes = await fair.refreshes(tokens)
+    renewal = {"grant_type": "refresh_token", "client_id": "shop"}
+
+    async def renew(session: aiohttp.ClientSession, number: int) -> int:
+        async with session.post(
+            "/oauth/token", data=renewal | {"refresh_token": refreshes[number]}
+        ) as answer:
+            await answer.read()
+            return answer.status
+
     loads = [
-        await _closed_loop(suite, f"charges, {callers} callers", charge, charges, callers),
-        await _closed_loop(suite, "token issue, 16 callers", redeem, tokens, 16),
+        await _closed_loop(suite, "charges", charge, range(charges), callers),
+        await _open_loop(suite, "charges", charge, range(charges, 2 * charges), rate),
+        await _closed_loop(suite, "token issue", redeem, range(tokens), 16),
+        await _closed_loop(suite, "token refresh", renew, range(tokens), 16),
+        await _open_loop(suite, "token issue", redeem, range(tokens, 2 * tokens), rate // TOKENS_OF_RATE),
     ]
     await fair.close()
     return loads
 
 
-def measure(*, charges: int, tokens: int, callers: int = CALLERS) -> dict[str, Any]:
-    """Start the parts, run both scenarios, stop."""
+def measure(*, charges: int, tokens: int, callers: int = CALLERS, rate: int = RATE) -> dict[str, Any]:
+    """Start the parts, run the scenarios, stop."""
     with (
         tempfile.TemporaryDirectory(prefix="tollway-bench-") as folder,
         apps_alone(Path(folder)) as suite,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        loads = runner.run(_measure(suite, charges, tokens, callers))
+        loads = runner.run(_measure(suite, charges, tokens, callers, rate))
     return {"loads": [asdict(load) for load in loads]}
 
 
@@ -221,9 +282,12 @@ def main() -> None:
     parser.add_argument("--charges", type=int, default=10_000)
     parser.add_argument("--tokens", type=int, default=2_000)
     parser.add_argument("--callers", type=int, default=CALLERS)
+    parser.add_argument("--rate", type=int, default=RATE)
     parser.add_argument("--json", type=Path)
     settings = parser.parse_args()
-    figures = measure(charges=settings.charges, tokens=settings.tokens, callers=settings.callers)
+    figures = measure(
+        charges=settings.charges, tokens=settings.tokens, callers=settings.callers, rate=settings.rate
+    )
     if settings.json is not None:
         settings.json.write_text(json.dumps(figures, indent=1) + "\n")
     print(table(figures))
