@@ -2,8 +2,8 @@
 
 `python -m bench.oauth [--charges N] [--tokens N] [--callers 100] [--rate 500] [--json FILE]` prints, per
 scenario, how many a second, how long one took, and the CPU of each process for one. The load shares the
-machine. In a closed loop each caller waits for its answer before it asks again. In an open loop a request begins
-when it is due, `rate` charges a second and a fifth of it tokens, and its time counts from then.
+machine. In a closed loop each caller waits for its answer before it asks again. In an open loop a request
+begins when it is due, `rate` charges a second and a fifth of it tokens, and its time counts from then.
 """
 
 import argparse

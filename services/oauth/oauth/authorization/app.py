@@ -20,7 +20,9 @@ async def open_authorization(parts: Parts) -> None:
     state, issuer = parts.state, parts.settings.issuer
     consents: Consents = state.consents
     pushed = PushedRequests(parts.store, parts.digester, parts.clock)
-    authorizations = Authorizations(state.clients, pushed, consents, parts.digester, parts.clock, issuer)
+    authorizations = Authorizations(
+        state.clients, pushed, consents, parts.digester, parts.clock, issuer, parts.id_tokens
+    )
     parts.completions[KIND] = authorizations.complete
     state.pushed_requests = pushed
     state.authorizations = authorizations

@@ -21,9 +21,10 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     `kind` names who completes it once decided (`Parts.completions`), `state` is the completer's own. `app` is
     App.id. `asked` is what the app proposes to spend, None without a proposal. `may_skip`: a person who
     allowed all of it before need not see the page. `max_age_s`: how long before `asked_at` the person may
-    have signed in; who did so earlier does it again, in another session than `session_before`. `returns_to`
-    names the place where the person goes on, for people; `form_targets` are the CSP sources that the browser
-    may be sent to then. `for_device`: not this browser asks, but a device whose code the person entered.
+    have signed in; who did so earlier does it again, in another session than `session_before`. `subject` is
+    the app's name for the one person it wants, empty for anybody. `returns_to` names the place where the
+    person goes on, for people; `form_targets` are the CSP sources that the browser may be sent to then.
+    `for_device`: not this browser asks, but a device whose code the person entered.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     max_age_s: int | None = None
     asked_at: datetime | None = None
     session_before: str = ""
+    subject: str = ""
     login_hint: str = ""
     returns_to: str = ""
     form_targets: tuple[str, ...] = ()

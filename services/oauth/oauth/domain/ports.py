@@ -12,9 +12,11 @@ from common.contracts.oauth import OAuthEvent
 from oauth.domain.apps import App
 from oauth.domain.errors import OAuthError
 from oauth.domain.grants import Grant, Person, RevokedBy
-from oauth.domain.tokens import AccessToken, Code, Family, LiveToken, RefreshToken, Standing
+from oauth.domain.tokens import AccessToken, Code, Family, LiveToken, RefreshToken, Standing, Swap
 
 Clock = Callable[[], datetime]
+Spent = Literal["codes", "refresh_tokens"]
+"""What is used up for new tokens."""
 
 
 class Apps(Protocol):
@@ -123,7 +125,7 @@ class Requests(Protocol):
 
 
 class Tokens(Protocol):
-    """Families, codes and tokens, within a transaction. What is taken is taken by one atomic statement."""
+    """Families, codes and tokens, within a transaction."""
 
     async def add_family(self, family: Family) -> None:
         """Store a new one."""
@@ -152,9 +154,6 @@ class Tokens(Protocol):
     async def find_code(self, digest: bytes) -> Code | None:
         """Whatever its state."""
 
-    async def take_code(self, digest: bytes, app: str, now: datetime) -> tuple[Code, Family] | None:
-        """Use it, and its family; None, nothing done, when it is unknown, used, expired or another app's."""
-
     async def add_tokens(self, access: AccessToken, refresh: RefreshToken | None) -> None:
         """Store new ones."""
 
@@ -163,9 +162,6 @@ class Tokens(Protocol):
 
     async def find_refresh(self, digest: bytes) -> RefreshToken | None:
         """Whatever its state."""
-
-    async def take_refresh(self, digest: bytes, now: datetime) -> RefreshToken | None:
-        """Rotate it: None when it is unknown, used or expired."""
 
 
 class OAuthTransaction(Protocol):
@@ -194,8 +190,17 @@ class Store(Protocol):
     def transaction(self) -> AbstractAsyncContextManager[OAuthTransaction]:
         """Commits when the block ends, rolls back when it raises; UnavailableError when storage is away."""
 
-    async def find_app(self, client_id: str) -> App | None:
-        """By client id, whether it is disabled or not."""
+    async def find_apps(self, client_ids: Sequence[str]) -> Sequence[App | None]:
+        """By client ids, in their order, whether they are disabled or not."""
+
+    async def find_codes(self, digests: Sequence[bytes]) -> Mapping[bytes, tuple[Code, Standing]]:
+        """Those that there are, by digest, whatever their state."""
+
+    async def find_refreshes(self, digests: Sequence[bytes]) -> Mapping[bytes, tuple[RefreshToken, Standing]]:
+        """Those that there are, by digest, whatever their state."""
+
+    async def swap(self, of: Spent, swaps: Sequence[Swap], now: datetime) -> Sequence[bool]:
+        """Use up and give, by one atomic statement; False, nothing given, for what is used or expired."""
 
     async def find_token(self, digest: bytes, now: datetime) -> LiveToken | None:
         """One indexed query: the access token if it counts now, with all that it stands on."""
@@ -222,6 +227,9 @@ class IdTokens(Protocol):
     async def mint(self, app: App, grant: Grant, family: Family, person: Person) -> str:
         """A signed ID token for the app; its `sub` is the app's own name for the person."""
 
+    async def read(self, app: App, id_token: str) -> str:
+        """`sub` of one that was made here for the app, expired or not; InvalidRequestError for any other."""
+
 
 Exchange = Callable[[OAuthTransaction, App, Mapping[str, str]], Awaitable[Family | OAuthError]]
 """A grant type: the family that the form's code stands for, taken once; its `scopes` are what the token gets.
@@ -232,7 +240,8 @@ is burnt, a device that asked too soon) is returned instead, and told once the t
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What a person decided about a request. `grant` and `family` None: they said no.
+    """What a person decided about a request. `grant` and `family` None: they said no, or nobody was let
+    decide, for which `refusal` is the reason.
 
     `state` is what the one who asked gave along with the request, to know it again.
     """
@@ -241,6 +250,7 @@ class Decision(msgspec.Struct, frozen=True):
     state: str
     grant: Grant | None = None
     family: Family | None = None
+    refusal: OAuthError | None = None
 
 
 Completion = Callable[[OAuthTransaction, Decision], Awaitable[str]]

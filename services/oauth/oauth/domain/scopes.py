@@ -21,6 +21,9 @@ SCOPES = {
 SPENDING = frozenset(("relay", "charge"))
 """Scopes that spend; a grant with one has a limit that its person entered."""
 
+SIGN_IN = frozenset(("openid", "profile", "email"))
+"""A grant of these alone is used once, at sign-in: it is renewed only when `offline_access` was asked for."""
+
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
 _MOST = 500
 

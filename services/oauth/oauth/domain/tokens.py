@@ -10,6 +10,7 @@ import msgspec
 from common.contracts.oauth import ACCESS_TOKEN_PREFIX
 from oauth.domain.apps import App
 from oauth.domain.grants import Grant, Person
+from oauth.domain.scopes import SIGN_IN
 
 CODE_LIFETIME = timedelta(seconds=60)
 ACCESS_LIFETIME = timedelta(hours=1)
@@ -119,6 +120,23 @@ class Standing(msgspec.Struct, frozen=True):
 def allowed_now(scopes: Sequence[str], app: App, grant: Grant) -> tuple[str, ...]:
     """Those of `scopes` that app and grant still have."""
     return tuple(scope for scope in scopes if scope in grant.scopes and scope in app.scopes)
+
+
+def is_renewed(scopes: Sequence[str]) -> bool:
+    """Whether a code for these scopes gives a refresh token, too."""
+    return not SIGN_IN.issuperset(scopes)
+
+
+class Swap(msgspec.Struct, frozen=True, gc=False):
+    """A code or refresh token, by digest, that is used up for new tokens; without `access` for nothing.
+
+    `bound_to` not empty: the key that the family's refresh tokens are bound to from now on.
+    """
+
+    digest: bytes
+    access: AccessToken | None = None
+    refresh: RefreshToken | None = None
+    bound_to: str = ""
 
 
 class LiveToken(msgspec.Struct, frozen=True):

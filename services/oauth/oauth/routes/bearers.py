@@ -1,5 +1,6 @@
 """Access tokens on requests for resources of this service."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from litestar import Request
@@ -25,11 +26,10 @@ def require(scope: str) -> Provide:
 async def check_bearer(bearers: Bearers, asked: Scope, scope: str) -> LiveToken:
     """The LiveToken of the request `asked`, which has `scope`; errors as Bearers.check."""
     authorization = header(asked["headers"], b"authorization")
-    proofs = [value.decode("latin-1") for name, value in asked["headers"] if name == b"dpop"]
     text = None if authorization is None else authorization.decode("latin-1")
-    return await bearers.check(text, proofs, asked["method"], asked["path"], scope)
+    return await bearers.check(text, dpop_headers(asked), asked["method"], asked["path"], scope)
 
 
-def dpop_headers(request: Request[Any, Any, Any]) -> list[str]:
-    """The values of every DPoP header; more than one is refused (RFC 9449 section 4.3)."""
-    return request.headers.getall("dpop", [])
+def dpop_headers(asked: Mapping[str, Any]) -> list[str]:
+    """The values of every DPoP header of the request; more than one is refused (RFC 9449 section 4.3)."""
+    return [value.decode("latin-1") for name, value in asked["headers"] if name == b"dpop"]

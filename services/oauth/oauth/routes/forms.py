@@ -1,26 +1,33 @@
 """Parameters of OAuth requests, read strictly (RFC 6749 sections 3.1 and 3.2)."""
 
+import re
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
 from litestar import Request
 
 from common.contracts.errors import BodyTooLargeError
-from common.kit.asgi import ClientGoneError, Receive, read_body
+from common.kit.asgi import ClientGoneError, Receive, Scope, header, read_body
 from oauth.domain.errors import InvalidRequestError
 
 MAX_FORM_BYTES = 65_536
 _MOST_PARAMETERS = 100
-_FORM = "application/x-www-form-urlencoded"
+_FORM = b"application/x-www-form-urlencoded"
+_CONTROLS = re.compile(r"[\x00-\x1f]")
 
 
 async def read_form(request: Request[Any, Any, Any]) -> dict[str, str]:
+    """As `receive_form`."""
+    return await receive_form(cast("Scope", request.scope), cast("Receive", request.receive))
+
+
+async def receive_form(scope: Scope, receive: Receive) -> dict[str, str]:
     """The form of a POST; InvalidRequestError for another type, over 64 KiB (413), or as below."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = (header(scope["headers"], b"content-type") or b"").partition(b";")[0].strip().lower()
     if kind != _FORM:
-        raise InvalidRequestError(f"The body must be {_FORM}.")
+        raise InvalidRequestError(f"The body must be {_FORM.decode()}.")
     try:
-        body = await read_body(cast("Receive", request.receive), MAX_FORM_BYTES)
+        body = await read_body(receive, MAX_FORM_BYTES)
     except BodyTooLargeError:
         raise InvalidRequestError("The form is too large.", status=413) from None
     except ClientGoneError:
@@ -46,6 +53,6 @@ def parse_parameters(raw: bytes) -> dict[str, str]:
     parameters = dict(pairs)
     if len(parameters) != len(pairs):
         raise InvalidRequestError("A parameter is repeated.")
-    if any(ord(character) < 32 for value in parameters.values() for character in value):
+    if any(map(_CONTROLS.search, parameters.values())):
         raise InvalidRequestError("A parameter has control characters.")
     return {name: value for name, value in parameters.items() if value}

@@ -25,7 +25,7 @@ class Hot(msgspec.Struct, frozen=True):
     `is_alone`: Litestar does not know the path, so that every other method is refused here.
     """
 
-    answer: Callable[[Request[Any, Any, Any]], Awaitable[Answer]]
+    answer: Callable[[Scope, Receive], Awaitable[Answer]]
     exception_handlers: ExceptionHandlersMap
     is_alone: bool = False
 
@@ -47,14 +47,14 @@ class Front:
         if hot is None or (scope["method"] != "POST" and not hot.is_alone):
             await self._rest(scope, receive, send)
             return
-        request: Request[Any, Any, Any] = Request(scope, receive, send)  # type: ignore[arg-type]
         try:
             if scope["method"] != "POST":
                 raise MethodNotAllowedException  # noqa: TRY301  told as the rest is
-            answer = await hot.answer(request)
+            answer = await hot.answer(scope, receive)
         except ClientGoneError:
             return
         except Exception as error:  # noqa: BLE001  every failure is answered
+            request: Request[Any, Any, Any] = Request(scope, receive, send)  # type: ignore[arg-type]
             answer = _refused({**self._exception_handlers, **hot.exception_handlers}, request, error)
         await send_response(send, *answer)
 

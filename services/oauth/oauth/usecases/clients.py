@@ -1,12 +1,13 @@
 """Prove who an app is, for every endpoint that apps call by themselves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from oauth.domain.apps import App
 from oauth.domain.clients import Credentials, check_assertion, is_secret_of, read_credentials
 from oauth.domain.errors import InvalidClientError, InvalidRequestError
 from oauth.domain.ports import Clock, Store
 from oauth.domain.tokens import Digester
+from oauth.usecases.batches import Batches
 
 _AUDIENCES = (
     "",
@@ -28,6 +29,7 @@ class ClientAuthenticator:
         self._digester = digester
         self._clock = clock
         self._audiences = tuple(issuer + path for path in _AUDIENCES)
+        self._finding: Batches[str, App | None] = Batches(self._find)
 
     async def authenticate(self, form: Mapping[str, str], headers: Mapping[str, str]) -> App:
         """The app that sent the form, enabled; a public app by its client id alone.
@@ -35,7 +37,7 @@ class ClientAuthenticator:
         Raises InvalidClientError, and InvalidRequestError when it authenticates in two ways.
         """
         credentials = read_credentials(form, headers.get("authorization"))
-        app = await self._store.find_app(credentials.client_id)
+        app = await self._finding.submit(credentials.client_id)
         if app is None or app.disabled_at is not None:
             raise InvalidClientError(_WRONG)
         if credentials.assertion is not None:
@@ -50,10 +52,13 @@ class ClientAuthenticator:
         if client_id is None:
             raise InvalidRequestError("The client_id is missing.", param="client_id")
         credentials = read_credentials({"client_id": client_id}, None)
-        app = await self._store.find_app(credentials.client_id)
+        app = await self._finding.submit(credentials.client_id)
         if app is None or app.disabled_at is not None:
             raise InvalidClientError("The app is unknown or disabled.")
         return app
+
+    async def _find(self, client_ids: Sequence[str]) -> Sequence[App | None]:
+        return await self._store.find_apps(client_ids)
 
     def _is_right(self, app: App, credentials: Credentials) -> bool:
         if app.is_public or credentials.secret is None:

@@ -20,6 +20,7 @@ from oauth.domain.errors import (
 )
 from oauth.domain.grants import Grant, Person, Spending
 from oauth.domain.ports import Clock, Completion, Decision, OAuthTransaction, Store
+from oauth.domain.subjects import pairwise_subject
 from oauth.domain.terms import Terms, read_terms
 from oauth.domain.tokens import FAMILY_LIFETIME, Digester, Family
 from oauth.usecases.grants import record_grant
@@ -63,14 +64,14 @@ class Consents:
         `silent`: LoginRequiredError, ConsentRequiredError or InteractionRequiredError instead of the page.
         """
         async with self._store.transaction() as work:
-            if session is not None and is_fresh(ticket, session):
-                app = await _live_app(work, ticket.app)
+            app = await _live_app(work, ticket.app)
+            if session is not None and self._suits(ticket, app, session):
                 if target := await self._skip(work, ticket, app, session):
                     return target
                 if silent:
                     raise _needs_page(ticket)
             elif silent:
-                raise LoginRequiredError("The person is not signed in, or not recently enough.")
+                raise LoginRequiredError("The person is not signed in, not recently enough, or another.")
             return await self.ask(work, ticket)
 
     async def ask(self, work: OAuthTransaction, ticket: Ticket) -> str:
@@ -95,8 +96,10 @@ class Consents:
             )
             ticket = _ticket(text)
             app = await _live_app(work, ticket.app)
-            if session is None or not is_fresh(ticket, session):
-                return SignIn(session is not None, ticket.login_hint)
+            if session is None:
+                return SignIn(again=False, login_hint=ticket.login_hint)
+            if not self._suits(ticket, app, session):
+                return await self._turn_away(work, ticket, app, session, digest)
             if target := await self._skip(work, ticket, app, session, digest):
                 return target
             owner = None if app.owner is None else await work.people.get(app.owner)
@@ -111,24 +114,41 @@ class Consents:
         """
         now = self._clock()
         async with self._store.transaction() as work:
-            ticket = await self._take(work, secret, session)
-            app = await _live_app(work, ticket.app)
+            ticket, app = await self._take(work, secret, session)
             spending = read_terms(terms, now) if ticket.is_spending else None
             return await self._complete(work, ticket, app, session, spending)
 
     async def deny(self, secret: str, session: SessionFound) -> str:
         """Tell the app no; where to send the browser. UnknownTicketError as `allow`."""
         async with self._store.transaction() as work:
-            ticket = await self._take(work, secret, session)
-            app = await _live_app(work, ticket.app)
+            ticket, app = await self._take(work, secret, session)
             return await self._completions[ticket.kind](work, Decision(app, ticket.state))
 
-    async def _take(self, work: OAuthTransaction, secret: str, session: SessionFound) -> Ticket:
+    async def _take(self, work: OAuthTransaction, secret: str, session: SessionFound) -> tuple[Ticket, App]:
         digest = self._digester.digest(secret)
         ticket = _ticket(await work.requests.take("consent", digest, self._clock(), session.session))
-        if not is_fresh(ticket, session):
+        app = await _live_app(work, ticket.app)
+        if not self._suits(ticket, app, session):
             raise UnknownTicketError("Sign in again first.")
-        return ticket
+        return ticket, app
+
+    def _suits(self, ticket: Ticket, app: App, session: SessionFound) -> bool:
+        """Whether the person has signed in lately enough, and is whom the app asked for (OpenID Connect Core
+        3.1.2.1: id_token_hint).
+        """
+        if ticket.subject and ticket.subject != pairwise_subject(self._digester, app.client_id, session.user):
+            return False
+        return is_fresh(ticket, session)
+
+    async def _turn_away(
+        self, work: OAuthTransaction, ticket: Ticket, app: App, session: SessionFound, digest: bytes
+    ) -> SignIn | str:
+        """To sign in again; the app hears of who did so for this request and is another person."""
+        if session.session == ticket.session_before or not is_fresh(ticket, session):
+            return SignIn(again=True, login_hint=ticket.login_hint)
+        _ticket(await work.requests.take("consent", digest, self._clock(), session.session))
+        decision = Decision(app, ticket.state, refusal=LoginRequiredError("Another person signed in."))
+        return await self._completions[ticket.kind](work, decision)
 
     async def _skip(
         self,

@@ -224,7 +224,7 @@ async def test_an_assertion_counts_once_even_on_two_replicas_at_once(bare_oauth:
 class Away:
     """Storage that is away."""
 
-    async def find_app(self, _client_id: str) -> None:
+    async def find_apps(self, _client_ids: list[str]) -> None:
         raise UnavailableError("The database is away.", retry_after_s=1)
 
 

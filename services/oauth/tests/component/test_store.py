@@ -15,7 +15,17 @@ from common.testing.clock import START
 from oauth.adapters.postgres.store import PostgresStore
 from oauth.domain.apps import App
 from oauth.domain.grants import Grant, Person, Spending
-from oauth.domain.tokens import AccessToken, Code, Digester, Family, LiveToken, RefreshToken, generate
+from oauth.domain.tokens import (
+    AccessToken,
+    Code,
+    Digester,
+    Family,
+    LiveToken,
+    RefreshToken,
+    Standing,
+    Swap,
+    generate,
+)
 
 HOUR = timedelta(hours=1)
 
@@ -119,25 +129,67 @@ async def test_codes_and_refresh_tokens_are_taken_by_one_of_many_at_once(oauth: 
         await work.tokens.add_tokens(access, refresh)
         await work.requests.add("consent", b"q" * 32, made.app.id, "{}", START + HOUR, made.person.user)
 
-    async with store.transaction() as work:
-        assert await work.tokens.take_code(b"c" * 32, uuid7(), START) is None
-
-    async def take() -> list[object]:
+    async def take(number: int) -> list[object]:
+        swap = Swap(b"c" * 32, msgspec.structs.replace(made.token, digest=bytes([number]) * 32))
+        renewal = RefreshToken(bytes([number + 20]) * 32, made.family.id, START, START + HOUR)
+        access = msgspec.structs.replace(made.token, digest=bytes([number + 40]) * 32)
+        given = [
+            *await store.swap("codes", [swap], START),
+            *await store.swap("refresh_tokens", [Swap(b"r" * 32, access, renewal)], START),
+        ]
         async with store.transaction() as work:
             return [
-                await work.tokens.take_code(b"c" * 32, made.app.id, START),
-                await work.tokens.take_refresh(b"r" * 32, START),
+                *(one or None for one in given),
                 await work.requests.take("consent", b"q" * 32, START, made.person.user),
                 await work.use_proof(b"p" * 32, START) or None,
             ]
 
-    taken = await asyncio.gather(*(take() for _ in range(10)))
+    taken = await asyncio.gather(*(take(number) for number in range(10)))
     for kind in zip(*taken, strict=True):
         assert len([one for one in kind if one is not None]) == 1
+    [code] = (await store.find_codes([b"c" * 32])).values()
+    assert code[0].used_at == START
+    assert code[1] == Standing(made.family, made.grant, made.person)
+    assert len(await oauth.rows("SELECT 1 FROM access_tokens")) == 2 + 2
+    assert len(await oauth.rows("SELECT 1 FROM refresh_tokens")) == 1 + 1
+
+
+async def test_what_is_used_up_together_gives_each_its_own_and_what_was_used_nothing(oauth: Any) -> None:
+    store = _store(oauth)
+    made = await _token(store)
     async with store.transaction() as work:
-        code = await work.tokens.find_code(b"c" * 32)
-        assert code is not None
-        assert code.used_at == START
+        for name in (b"1", b"2", b"3"):
+            until = START + (timedelta(0) if name == b"3" else HOUR)
+            await work.tokens.add_code(Code(name * 32, made.family.id, "https://x.example", "s256", until))
+    access = {
+        name: msgspec.structs.replace(made.token, digest=name * 32) for name in (b"a", b"b", b"c", b"d")
+    }
+    swaps = [
+        Swap(b"2" * 32, access[b"a"], RefreshToken(b"r" * 32, made.family.id, START, START + HOUR)),
+        Swap(b"1" * 32),
+        Swap(b"3" * 32, access[b"b"]),
+        Swap(b"x" * 32, access[b"c"]),
+    ]
+    assert await store.swap("codes", swaps, START) == [True, True, False, False]
+    assert await store.swap("codes", [Swap(b"1" * 32, access[b"d"]), *swaps], START) == [False] * 5
+    assert await store.find_token(b"a" * 32, START) == msgspec.structs.replace(made, token=access[b"a"])
+    digests = {row["digest"] for row in await oauth.rows("SELECT digest FROM access_tokens")}
+    assert digests == {made.token.digest, b"a" * 32}
+    assert [row["digest"] for row in await oauth.rows("SELECT digest FROM refresh_tokens")] == [b"r" * 32]
+
+
+async def test_the_first_key_that_a_family_is_bound_to_stays(oauth: Any) -> None:
+    store = _store(oauth)
+    made = await _token(store)
+    await oauth.rows("UPDATE families SET jkt = ''")
+    for name, key, bound in ((b"1", "first", "first"), (b"2", "second", "first")):
+        async with store.transaction() as work:
+            await work.tokens.add_code(
+                Code(name * 32, made.family.id, "https://x.example", "s", START + HOUR)
+            )
+        access = msgspec.structs.replace(made.token, digest=name * 32)
+        assert await store.swap("codes", [Swap(name * 32, access, None, key)], START) == [True]
+        assert [row["jkt"] for row in await oauth.rows("SELECT jkt FROM families")] == [bound]
 
 
 async def test_a_consent_without_tokens_is_forgotten_but_for_the_newest_of_its_grant(oauth: Any) -> None:

@@ -1,6 +1,6 @@
 """The table of apps."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import asyncpg
@@ -21,7 +21,7 @@ _ADD = text(
 )
 _GET = text("SELECT * FROM apps WHERE id = CAST(:id AS uuid)")
 _FIND = text("SELECT * FROM apps WHERE client_id = :client_id")
-_FIND_ALONE = "SELECT * FROM apps WHERE client_id = $1"
+_FIND_MANY = "SELECT * FROM apps WHERE client_id = ANY($1::text[])"
 _GET_MANY = text("SELECT * FROM apps WHERE id = ANY(CAST(:ids AS uuid[]))")
 _LOCK = text("SELECT * FROM apps WHERE client_id = :client_id FOR UPDATE")
 _COUNT = text("SELECT count(*) FROM apps WHERE owner = CAST(:owner AS uuid) AND disabled_at IS NULL")
@@ -96,10 +96,11 @@ class PostgresApps:
         return [app_of(row) for row in await self._connection.execute(statement, values)]
 
 
-async def find_app(driver: asyncpg.Connection, client_id: str) -> App | None:
-    """By client id, for every request that an app authenticates."""
-    row = await driver.fetchrow(_FIND_ALONE, client_id)
-    return None if row is None else app_of(Fields(row))
+async def find_apps(driver: asyncpg.Connection, client_ids: Sequence[str]) -> list[App | None]:
+    """By client ids, in their order; for every request that an app authenticates."""
+    rows = await driver.fetch(_FIND_MANY, list(set(client_ids)))
+    found = {app.client_id: app for app in (app_of(Fields(row)) for row in rows)}
+    return [found.get(client_id) for client_id in client_ids]
 
 
 def _values(app: App) -> dict[str, object]:

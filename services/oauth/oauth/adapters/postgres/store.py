@@ -1,6 +1,6 @@
 """One transaction over everything of this service, with the events that are published when it commits."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -15,13 +15,14 @@ from common.contracts.oauth import OAuthEvent
 from common.contracts.streams import event_subject
 from common.kit.db import Database, is_transient
 from common.kit.outbox import OutboxEvent, append
-from oauth.adapters.postgres.apps import PostgresApps, find_app
+from oauth.adapters.postgres.apps import PostgresApps, find_apps
+from oauth.adapters.postgres.exchanges import find_codes, find_refreshes, swap
 from oauth.adapters.postgres.grants import PostgresGrants, PostgresPeople
 from oauth.adapters.postgres.requests import PostgresRequests
 from oauth.adapters.postgres.tokens import PostgresTokens, find_live_tokens, prune_tokens
 from oauth.domain.apps import App
-from oauth.domain.ports import Apps, Grants, People, Requests, Tokens
-from oauth.domain.tokens import LiveToken
+from oauth.domain.ports import Apps, Grants, People, Requests, Spent, Tokens
+from oauth.domain.tokens import Code, LiveToken, RefreshToken, Standing, Swap
 
 PLANNER = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 """Settings of the service's connections: every row is found by an index. Left to itself the planner reads all
@@ -93,13 +94,25 @@ class PostgresStore:
         if work.events:
             self._notify()
 
-    async def find_app(self, client_id: str) -> App | None:
+    async def find_apps(self, client_ids: Sequence[str]) -> Sequence[App | None]:
         """One query and no transaction around it."""
-        try:
-            async with self._database.driver() as driver:
-                return await find_app(driver, client_id)
-        except _FAILURES as error:
-            raise as_unavailable(error) from error
+        async with self._driver() as driver:
+            return await find_apps(driver, client_ids)
+
+    async def find_codes(self, digests: Sequence[bytes]) -> Mapping[bytes, tuple[Code, Standing]]:
+        """One query and no transaction around it."""
+        async with self._driver() as driver:
+            return await find_codes(driver, digests)
+
+    async def find_refreshes(self, digests: Sequence[bytes]) -> Mapping[bytes, tuple[RefreshToken, Standing]]:
+        """One query and no transaction around it."""
+        async with self._driver() as driver:
+            return await find_refreshes(driver, digests)
+
+    async def swap(self, of: Spent, swaps: Sequence[Swap], now: datetime) -> Sequence[bool]:
+        """One statement, which is its own transaction."""
+        async with self._driver() as driver:
+            return await swap(driver, of, swaps, now)
 
     async def find_token(self, digest: bytes, now: datetime) -> LiveToken | None:
         """As several."""
@@ -107,16 +120,21 @@ class PostgresStore:
 
     async def find_tokens(self, digests: Sequence[bytes], now: datetime) -> Sequence[LiveToken | None]:
         """One query and no transaction around it."""
-        try:
-            async with self._database.driver() as driver:
-                return await find_live_tokens(driver, digests, now)
-        except _FAILURES as error:
-            raise as_unavailable(error) from error
+        async with self._driver() as driver:
+            return await find_live_tokens(driver, digests, now)
 
     async def prune(self, now: datetime) -> None:
         """Delete what ended long ago."""
         async with self._database.transaction() as connection:
             await prune_tokens(connection, now)
+
+    @asynccontextmanager
+    async def _driver(self) -> AsyncIterator[asyncpg.Connection]:
+        try:
+            async with self._database.driver() as driver:
+                yield driver
+        except _FAILURES as error:
+            raise as_unavailable(error) from error
 
 
 def as_unavailable(error: Exception) -> Exception:

@@ -39,11 +39,9 @@ INSERT INTO refresh_tokens (digest, family, issued_at, expires_at) VALUES ($7, $
 """  # noqa: S608
 _REMOVE_ACCESS = "DELETE FROM access_tokens WHERE digest = $1 RETURNING true"
 _FIND_REFRESH = "SELECT * FROM refresh_tokens WHERE digest = $1"
-_TAKE_REFRESH = """
-UPDATE refresh_tokens SET used_at = $2 WHERE digest = $1 AND used_at IS NULL AND expires_at > $2 RETURNING *
-"""
 _READ = {
     "c": "digest, family, redirect_uri, challenge, dpop_jkt, expires_at, used_at",
+    "r": "digest, family, issued_at, expires_at, used_at",
     "t": "digest, family, scopes, jkt, issued_at, expires_at",
     "f": "id, grant_id, scopes, jkt, auth_time, nonce, created_at, expires_at, revoked_at",
     "g": "id, app, user_id, scopes, limit_nano, period, timezone, max_charge_nano, expires_at, created_at,"
@@ -56,21 +54,17 @@ _READ = {
 """Every column by itself: a row within a row costs the server and asyncpg several times as much."""
 
 
-def _names(*tables: str) -> str:
+def names_of(*tables: str) -> str:
+    """Their columns for a SELECT, each named by its table's letter: `f_id`."""
     return ", ".join(f"{of}.{name} AS {of}_{name}" for of in tables for name in _READ[of].split(", "))
 
 
-_TAKE_CODE = f"""
-UPDATE codes c SET used_at = $3 FROM families f JOIN grants g ON g.id = f.grant_id
- WHERE c.digest = $1 AND c.used_at IS NULL AND c.expires_at > $3 AND f.id = c.family AND g.app = $2
-RETURNING {_names("c", "f")}
-"""  # noqa: S608  names of our own
 _STANDING = f"""
-SELECT {_names("f", "g", "p")} FROM families f
+SELECT {names_of("f", "g", "p")} FROM families f
   JOIN grants g ON g.id = f.grant_id JOIN people p ON p.user_id = g.user_id WHERE f.id = $1
 """  # noqa: S608  names of our own
 _LIVE = f"""
-SELECT {_names("t", "f", "g", "a", "p")}
+SELECT {names_of("t", "f", "g", "a", "p")}
   FROM access_tokens t
   JOIN families f ON f.id = t.family
   JOIN grants g ON g.id = f.grant_id
@@ -129,9 +123,7 @@ class PostgresTokens:
     async def find_standing(self, family: str) -> Standing | None:
         """With one query; each join goes by a primary key."""
         row = await self._driver.fetchrow(_STANDING, family)
-        if row is None:
-            return None
-        return Standing(_family(Fields(row, "f_")), grant_of(Fields(row, "g_")), person_of(Fields(row, "p_")))
+        return None if row is None else standing_of(row)
 
     async def bind_family(self, family: str, jkt: str) -> None:
         """Set its key."""
@@ -157,12 +149,7 @@ class PostgresTokens:
     async def find_code(self, digest: bytes) -> Code | None:
         """Whatever its state."""
         row = await self._driver.fetchrow(_FIND_CODE, digest)
-        return None if row is None else _code(Fields(row))
-
-    async def take_code(self, digest: bytes, app: str, now: datetime) -> tuple[Code, Family] | None:
-        """One statement, so that of many at once one gets it."""
-        row = await self._driver.fetchrow(_TAKE_CODE, digest, app, now)
-        return None if row is None else (_code(Fields(row, "c_")), _family(Fields(row, "f_")))
+        return None if row is None else code_of(Fields(row))
 
     async def add_tokens(self, access: AccessToken, refresh: RefreshToken | None) -> None:
         """Store new ones, with one statement."""
@@ -186,12 +173,7 @@ class PostgresTokens:
     async def find_refresh(self, digest: bytes) -> RefreshToken | None:
         """Whatever its state."""
         row = await self._driver.fetchrow(_FIND_REFRESH, digest)
-        return None if row is None else _refresh(row)
-
-    async def take_refresh(self, digest: bytes, now: datetime) -> RefreshToken | None:
-        """One statement, so that of many at once one gets it."""
-        row = await self._driver.fetchrow(_TAKE_REFRESH, digest, now)
-        return None if row is None else _refresh(row)
+        return None if row is None else refresh_of(Fields(row))
 
 
 async def find_live_tokens(
@@ -231,7 +213,13 @@ def _family(row: Any) -> Family:
     )
 
 
-def _code(row: Fields) -> Code:
+def standing_of(row: asyncpg.Record) -> Standing:
+    """From a row with the columns of families, grants and people."""
+    return Standing(_family(Fields(row, "f_")), grant_of(Fields(row, "g_")), person_of(Fields(row, "p_")))
+
+
+def code_of(row: Fields) -> Code:
+    """A code from its row."""
     return Code(
         digest=row.digest,
         family=str(row.family),
@@ -243,7 +231,6 @@ def _code(row: Fields) -> Code:
     )
 
 
-def _refresh(row: asyncpg.Record) -> RefreshToken:
-    return RefreshToken(
-        row["digest"], str(row["family"]), row["issued_at"], row["expires_at"], row["used_at"]
-    )
+def refresh_of(row: Fields) -> RefreshToken:
+    """A refresh token from its row."""
+    return RefreshToken(row.digest, str(row.family), row.issued_at, row.expires_at, row.used_at)

@@ -112,7 +112,7 @@ class EnvelopeController(Controller):
         if call is None:
             raise NotFoundError("There is no such call.", code="unknown_url")
         authorization = request.headers.get("authorization")
-        proofs = dpop_headers(request)
+        proofs = dpop_headers(request.scope)
         token = await bearers.check(authorization, proofs, request.method, request.url.path, call.scope)
         body = await read_body(request)
         key = request.headers.get("idempotency-key") or text_of(body, "idempotency_key") or ""

@@ -15,7 +15,6 @@ from oauth.domain.consents import Ticket
 from oauth.domain.errors import (
     InvalidProofError,
     InvalidRequestError,
-    OAuthError,
     UnauthorizedClientError,
     UnsupportedResponseTypeError,
 )
@@ -24,11 +23,11 @@ from oauth.domain.ports import Clock, Decision, OAuthTransaction, Resource, Stor
 from oauth.domain.redirects import find_redirect, form_targets, is_assured, place_of
 from oauth.domain.scopes import allowed_scopes, parse_scope
 from oauth.domain.subjects import pairwise_subject
-from oauth.domain.tokens import CODE_LIFETIME, FAMILY_LIFETIME, Digester, Family, LiveToken
+from oauth.domain.tokens import CODE_LIFETIME, FAMILY_LIFETIME, Digester, LiveToken
 from oauth.usecases.clients import ClientAuthenticator
-from oauth.usecases.codes import make_code, use_code
+from oauth.usecases.codes import make_code
 from oauth.usecases.consents import Consents
-from oauth.usecases.tokens import TokenIssuer
+from oauth.usecases.exchanges import Exchanges
 
 KIND = "envelope"
 """Of tickets that are completed by a code in this dialect."""
@@ -78,7 +77,7 @@ class EnvelopeFlow:
         self._clock = clock
         self._legacy_apps = legacy_apps
         self._page = page
-        self._issuer = TokenIssuer(digester)
+        self._exchanges = Exchanges(store, digester, clock)
 
     async def begin(self, parameters: Mapping[str, str], session: SessionFound | None) -> str:
         """Where to send the browser: on, when the person allowed all of it before, else to the consent page.
@@ -136,16 +135,9 @@ class EnvelopeFlow:
         app = await self._clients.authenticate(form, headers)
         if app.require_dpop:
             raise InvalidProofError("This app must send a DPoP proof, at the standard endpoint.")
-        code, now = required(form, "code"), self._clock()
-        use = CodeUse(self._digester.digest(code), form.get("code_verifier"), form.get("redirect_uri"))
-        async with self._store.transaction() as work:
-            outcome = await use_code(work, app, use, now)
-            if isinstance(outcome, Family):
-                issued = await self._issuer.issue(
-                    work, app, outcome, now, renews=False, lifetime=FAMILY_LIFETIME
-                )
-        if isinstance(outcome, OAuthError):
-            raise outcome
+        digest = self._digester.digest(required(form, "code"))
+        use = CodeUse(digest, form.get("code_verifier"), form.get("redirect_uri"))
+        issued = await self._exchanges.use_code(app, use, FAMILY_LIFETIME)
         subject = pairwise_subject(self._digester, app.client_id, issued.person.user)
         return TokenIssued(subject, app.client_id, issued.access_token)
 

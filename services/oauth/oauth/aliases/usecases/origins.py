@@ -18,9 +18,9 @@ from oauth.domain.ports import Clock, Decision, OAuthTransaction, Store
 from oauth.domain.redirects import form_targets
 from oauth.domain.subjects import pairwise_subject
 from oauth.domain.tokens import CODE_LIFETIME, FAMILY_LIFETIME, Digester, Family
-from oauth.usecases.codes import make_code, use_code
+from oauth.usecases.codes import make_code
 from oauth.usecases.consents import Consents, agree_to
-from oauth.usecases.tokens import TokenIssuer
+from oauth.usecases.exchanges import Exchanges
 
 KIND = "key"
 """Of tickets that are completed by a code for a key."""
@@ -59,7 +59,7 @@ class KeyFlow:
         self._consents = consents
         self._digester = digester
         self._clock = clock
-        self._issuer = TokenIssuer(digester)
+        self._exchanges = Exchanges(store, digester, clock)
 
     def check(self, callback_url: str, challenge: str | None, method: str | None) -> None:
         """InvalidRequestError as `begin`, before anybody is asked to sign in."""
@@ -109,16 +109,13 @@ class KeyFlow:
         It is an access token that lives as long as the consent, since this flow knows no renewal; the person
         ends it as any grant. ForbiddenError when code or verifier is wrong: for whom is not told.
         """
-        now, digest = self._clock(), self._digester.digest(code)
+        digest = self._digester.digest(code)
         async with self._store.transaction() as work:
             app = await self._app_of_code(work, digest)
-            outcome = await use_code(work, app, CodeUse(digest, verifier), now)
-            if isinstance(outcome, Family):
-                issued = await self._issuer.issue(
-                    work, app, outcome, now, renews=False, lifetime=FAMILY_LIFETIME
-                )
-        if isinstance(outcome, OAuthError):
-            raise _wrong_code()
+        try:
+            issued = await self._exchanges.use_code(app, CodeUse(digest, verifier), FAMILY_LIFETIME)
+        except OAuthError:
+            raise _wrong_code() from None
         subject = pairwise_subject(self._digester, app.client_id, issued.person.user)
         return KeyMade(issued.access_token, subject)
 

@@ -38,12 +38,14 @@ KNOWN = (
     "prompt",
     "max_age",
     "login_hint",
+    "id_token_hint",
     "dpop_jkt",
     "request",
     "registration",
 )
 """Every other is ignored (RFC 6749 section 3.1): `resource`, `display`, `ui_locales`, `claims` too."""
 _LONGEST_TEXT = 512
+_LONGEST_TOKEN = 4096
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 """32 bytes in base64url: SHA-256 of a key (RFC 7638)."""
 _SECONDS = re.compile(r"[0-9]{1,9}")
@@ -59,6 +61,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True):
     max_age_s: int | None
     nonce: str
     login_hint: str
+    id_token_hint: str
     dpop_jkt: str
 
 
@@ -82,6 +85,7 @@ def read_request(app: App, parameters: Mapping[str, str], now: datetime) -> Auth
         max_age_s=_max_age_s(parameters),
         nonce=_text(parameters, "nonce"),
         login_hint=_text(parameters, "login_hint"),
+        id_token_hint=_text(parameters, "id_token_hint", _LONGEST_TOKEN),
         dpop_jkt=_dpop_jkt(parameters),
     )
 
@@ -131,10 +135,10 @@ def _max_age_s(parameters: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-def _text(parameters: Mapping[str, str], name: str) -> str:
+def _text(parameters: Mapping[str, str], name: str, longest: int = _LONGEST_TEXT) -> str:
     value = parameters.get(name, "")
-    if len(value) > _LONGEST_TEXT:
-        raise InvalidRequestError(f"The {name} has more than {_LONGEST_TEXT} characters.", param=name)
+    if len(value) > longest:
+        raise InvalidRequestError(f"The {name} has more than {longest} characters.", param=name)
     return value
 
 

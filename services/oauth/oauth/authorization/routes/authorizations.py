@@ -70,7 +70,7 @@ class PushedController(Controller):
         """201 and a reference that counts once, for 60 s, for this app (RFC 9126 section 2.2)."""
         form = await read_form(request)
         app = await clients.authenticate(form, request.headers)
-        jkt = await proofs.check(dpop_headers(request), "POST", PAR_PATH)
+        jkt = await proofs.check(dpop_headers(request.scope), "POST", PAR_PATH)
         request_uri = await pushed_requests.push(app, form, jkt)
         body: dict[str, object] = {
             "request_uri": request_uri,

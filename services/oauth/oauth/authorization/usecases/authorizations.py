@@ -11,7 +11,7 @@ from oauth.authorization.usecases.pushed import PushedRequests
 from oauth.domain.apps import App
 from oauth.domain.consents import Ticket
 from oauth.domain.errors import AccessDeniedError, InvalidRequestError, OAuthError
-from oauth.domain.ports import Clock, Decision, OAuthTransaction
+from oauth.domain.ports import Clock, Decision, IdTokens, OAuthTransaction
 from oauth.domain.redirects import answer, find_redirect, form_targets, is_assured, place_of
 from oauth.domain.tokens import CODE_LIFETIME, Digester
 from oauth.usecases.clients import ClientAuthenticator
@@ -42,6 +42,7 @@ class Authorizations:
         digester: Digester,
         clock: Clock,
         issuer: str,
+        id_tokens: IdTokens | None = None,
     ) -> None:
         self._clients = clients
         self._pushed = pushed
@@ -49,6 +50,7 @@ class Authorizations:
         self._digester = digester
         self._clock = clock
         self._issuer = issuer
+        self._id_tokens = id_tokens
 
     async def authorize(
         self, parameters: Mapping[str, str], session: SessionFound | None, fault: OAuthError | None = None
@@ -73,9 +75,8 @@ class Authorizations:
                 raise fault
             check_pushed(app, was_pushed=was_pushed)
             asked = read_request(app, parameters, self._clock())
-            ticket = self._ticket(
-                app, asked, Reply(redirect_uri, state, asked.challenge, asked.dpop_jkt), session
-            )
+            reply = Reply(redirect_uri, state, asked.challenge, asked.dpop_jkt)
+            ticket = self._ticket(app, asked, reply, session, await self._subject(app, asked.id_token_hint))
             return await self._consents.begin(ticket, session, silent="none" in asked.prompt)
         except ServiceError as error:
             return self._refuse(redirect_uri, state, error)
@@ -84,7 +85,8 @@ class Authorizations:
         """The app's redirect URI with a code for what was allowed, or with the person's no."""
         reply = msgspec.json.decode(decision.state, type=Reply)
         if decision.family is None:
-            return self._refuse(reply.redirect_uri, reply.state, AccessDeniedError("The person said no."))
+            refusal = decision.refusal or AccessDeniedError("The person said no.")
+            return self._refuse(reply.redirect_uri, reply.state, refusal)
         code = await make_code(
             work,
             self._digester,
@@ -96,8 +98,17 @@ class Authorizations:
         )
         return answer(reply.redirect_uri, self._issuer, reply.state, code=code)
 
+    async def _subject(self, app: App, hint: str) -> str:
+        """Whom the app expects, by its own name for them; empty for anybody."""
+        return await self._id_tokens.read(app, hint) if hint and self._id_tokens is not None else ""
+
     def _ticket(
-        self, app: App, asked: AuthorizationRequest, reply: Reply, session: SessionFound | None
+        self,
+        app: App,
+        asked: AuthorizationRequest,
+        reply: Reply,
+        session: SessionFound | None,
+        subject: str,
     ) -> Ticket:
         must_sign_in = bool({"login", "select_account"} & asked.prompt)
         return Ticket(
@@ -112,6 +123,7 @@ class Authorizations:
             max_age_s=0 if must_sign_in else asked.max_age_s,
             asked_at=self._clock(),
             session_before="" if session is None else session.session,
+            subject=subject,
             login_hint=asked.login_hint,
             returns_to=place_of(reply.redirect_uri),
             form_targets=form_targets(reply.redirect_uri),

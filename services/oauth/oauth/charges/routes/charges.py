@@ -1,10 +1,10 @@
 """/oauth/v1/charges: what an app does with a person's balance, by that person's access token."""
 
 import re
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import msgspec
-from litestar import Controller, Request, get, post
+from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 
@@ -130,10 +130,9 @@ class ChargeController(Controller):
 def hot_charges(bearers: Bearers, charges: Charges) -> Hot:
     """POST /oauth/v1/charges: charge now, or hold the amount for a capture within 7 days."""
 
-    async def create(request: Request[Any, Any, Any]) -> Answer:
-        scope = cast("Scope", request.scope)
+    async def create(scope: Scope, receive: Receive) -> Answer:
         live = await check_bearer(bearers, scope, "charge")
-        body = await read_body(cast("Receive", request.receive), _MAX_BODY_BYTES)
+        body = await read_body(receive, _MAX_BODY_BYTES)
         key = header(scope["headers"], b"idempotency-key")
         asked = _read_asked(body)
         charge = await charges.create(live, asked, None if key is None else key.decode("latin-1"))

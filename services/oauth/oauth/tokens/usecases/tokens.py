@@ -7,22 +7,16 @@ import msgspec
 from oauth.domain.apps import App
 from oauth.domain.codes import CodeUse
 from oauth.domain.details import granted_details
-from oauth.domain.errors import (
-    InvalidProofError,
-    OAuthError,
-    UnsupportedGrantTypeError,
-)
+from oauth.domain.errors import InvalidProofError, OAuthError, UnsupportedGrantTypeError
 from oauth.domain.parameters import required
-from oauth.domain.ports import Clock, Exchange, IdTokens, OAuthTransaction, Store
+from oauth.domain.ports import Clock, Exchange, IdTokens, Store
+from oauth.domain.refreshes import Refresh
 from oauth.domain.scopes import SPENDING
-from oauth.domain.tokens import Digester, Family
-from oauth.tokens.usecases.refreshes import Refresh, use_refresh
-from oauth.usecases.codes import use_code
+from oauth.domain.tokens import Digester, Family, is_renewed
+from oauth.usecases.exchanges import Exchanges
 from oauth.usecases.tokens import Issued, TokenIssuer
 
 CODE, REFRESH = "authorization_code", "refresh_token"
-_SIGN_IN = frozenset(("openid", "profile", "email"))
-"""A grant of these alone is used once, at sign-in: it is renewed only when `offline_access` was asked for."""
 
 
 class TokenAnswer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -55,6 +49,7 @@ class TokenEndpoint:
         self._digester = digester
         self._clock = clock
         self._issuer = TokenIssuer(digester)
+        self._exchanges = Exchanges(store, digester, clock)
         self._others = others
         self._id_tokens = id_tokens
 
@@ -65,31 +60,28 @@ class TokenEndpoint:
         """
         if app.require_dpop and not jkt:
             raise InvalidProofError("This app must send a DPoP proof.")
-        grant_type = required(form, "grant_type")
-        async with self._store.transaction() as work:
-            outcome = await self._take(work, app, grant_type, form, jkt)
-            if isinstance(outcome, Family):
-                renews = grant_type == REFRESH or not _SIGN_IN.issuperset(outcome.scopes)
-                issued = await self._issuer.issue(work, app, outcome, self._clock(), jkt=jkt, renews=renews)
-        if isinstance(outcome, OAuthError):
-            raise outcome
-        return await self._answer(app, issued)
+        return await self._answer(app, await self._issue(app, form, jkt))
 
-    async def _take(
-        self, work: OAuthTransaction, app: App, grant_type: str, form: Mapping[str, str], jkt: str
-    ) -> Family | OAuthError:
-        now = self._clock()
+    async def _issue(self, app: App, form: Mapping[str, str], jkt: str) -> Issued:
+        grant_type = required(form, "grant_type")
         if grant_type == CODE:
             digest = self._digester.digest(required(form, "code"))
             use = CodeUse(digest, form.get("code_verifier"), form.get("redirect_uri"), jkt)
-            return await use_code(work, app, use, now)
+            return await self._exchanges.use_code(app, use)
         if grant_type == REFRESH:
             digest = self._digester.digest(required(form, "refresh_token"))
-            return await use_refresh(work, app, Refresh(digest, form.get("scope"), jkt), now)
+            return await self._exchanges.use_refresh(app, Refresh(digest, form.get("scope"), jkt))
         exchange = self._others.get(grant_type)
         if exchange is None:
             raise UnsupportedGrantTypeError("This grant type is not supported.", param="grant_type")
-        return await exchange(work, app, form)
+        async with self._store.transaction() as work:
+            outcome = await exchange(work, app, form)
+            if isinstance(outcome, Family):
+                renews = is_renewed(outcome.scopes)
+                issued = await self._issuer.issue(work, app, outcome, self._clock(), jkt=jkt, renews=renews)
+        if isinstance(outcome, OAuthError):
+            raise outcome
+        return issued
 
     async def _answer(self, app: App, issued: Issued) -> TokenAnswer:
         id_tokens = self._id_tokens()

@@ -1,0 +1,82 @@
+"""Codes and refresh tokens, found with what they stand on, and used up for new tokens."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+
+from oauth.adapters.postgres.records import Fields
+from oauth.adapters.postgres.tokens import code_of, names_of, refresh_of, standing_of
+from oauth.domain.ports import Spent
+from oauth.domain.tokens import Code, RefreshToken, Standing, Swap
+
+_FIND = """
+SELECT {names} FROM {table} {short}
+  JOIN families f ON f.id = {short}.family JOIN grants g ON g.id = f.grant_id
+  JOIN people p ON p.user_id = g.user_id WHERE {short}.digest = ANY($1::bytea[])
+"""
+_FIND_CODES = _FIND.format(table="codes", short="c", names=names_of("c", "f", "g", "p"))
+_FIND_REFRESHES = _FIND.format(table="refresh_tokens", short="r", names=names_of("r", "f", "g", "p"))
+# Of two who use one thing, in this statement or in two at once, one finds it unused.
+_SWAP = """
+WITH asked AS (
+    SELECT * FROM unnest($2::bytea[], $3::uuid[], $4::text[], $5::text[], $6::bytea[], $7::timestamptz[],
+                         $8::bytea[], $9::timestamptz[], $10::text[])
+      WITH ORDINALITY AS a (spent, family, scopes, jkt, access, access_until, refresh, refresh_until,
+                            bound_to, place)
+), taken AS (
+    UPDATE {table} AS s SET used_at = $1 FROM asked AS a
+     WHERE s.digest = a.spent AND s.used_at IS NULL AND s.expires_at > $1 RETURNING a.*
+), access AS (
+    INSERT INTO access_tokens (digest, family, scopes, jkt, issued_at, expires_at)
+    SELECT access, family, string_to_array(scopes, ' '), jkt, $1, access_until FROM taken
+     WHERE access IS NOT NULL
+), refresh AS (
+    INSERT INTO refresh_tokens (digest, family, issued_at, expires_at)
+    SELECT refresh, family, $1, refresh_until FROM taken WHERE refresh IS NOT NULL
+), bound AS (
+    UPDATE families AS f SET jkt = t.bound_to FROM taken AS t
+     WHERE f.id = t.family AND t.bound_to <> '' AND f.jkt = ''
+)
+SELECT place FROM taken
+"""
+_SWAPS: dict[Spent, str] = {
+    "codes": _SWAP.format(table="codes"),
+    "refresh_tokens": _SWAP.format(table="refresh_tokens"),
+}
+
+
+async def find_codes(
+    driver: asyncpg.Connection, digests: Sequence[bytes]
+) -> dict[bytes, tuple[Code, Standing]]:
+    """By digest, whatever their state; each join goes by a primary key."""
+    rows = await driver.fetch(_FIND_CODES, digests)
+    return {row["c_digest"]: (code_of(Fields(row, "c_")), standing_of(row)) for row in rows}
+
+
+async def find_refreshes(
+    driver: asyncpg.Connection, digests: Sequence[bytes]
+) -> dict[bytes, tuple[RefreshToken, Standing]]:
+    """As `find_codes`."""
+    rows = await driver.fetch(_FIND_REFRESHES, digests)
+    return {row["r_digest"]: (refresh_of(Fields(row, "r_")), standing_of(row)) for row in rows}
+
+
+async def swap(driver: asyncpg.Connection, of: Spent, swaps: Sequence[Swap], now: datetime) -> list[bool]:
+    """One statement, in the order of the digests, so that two batches that share some wait and do not lock
+    each other out.
+    """
+    order = sorted(range(len(swaps)), key=lambda place: swaps[place].digest)
+    columns = zip(*(_row(swaps[place]) for place in order), strict=True)
+    rows = await driver.fetch(_SWAPS[of], now, *map(list, columns))
+    done = {order[row[0] - 1] for row in rows}
+    return [place in done for place in range(len(swaps))]
+
+
+def _row(one: Swap) -> tuple[object, ...]:
+    access, refresh = one.access, one.refresh
+    given = (None,) * 5 if access is None else (
+        access.family, " ".join(access.scopes), access.jkt, access.digest, access.expires_at,
+    )  # fmt: skip
+    renewed = (None, None) if refresh is None else (refresh.digest, refresh.expires_at)
+    return (one.digest, *given, *renewed, one.bound_to)
