@@ -147,6 +147,7 @@ def ledger_alone(data_dir: Path) -> Iterator[Suite]:
             "billing": suite.url,
             "nats": nats.url("bench"),
             "dsn": postgres.dsn("billing", "billing"),
+            "superuser_dsn": postgres.dsn("billing"),
             "oauth_dsn": postgres.dsn("oauth", "oauth"),
         }
         pids = {"billing": process.pid, "postgres": postgres.pid, "nats": nats.pid}
