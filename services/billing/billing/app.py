@@ -105,6 +105,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> Litestar:
             parts.every(settings.sweep_interval_s, lambda: sweep_leases(core.sweeper))
             parts.every(settings.sweep_interval_s, lambda: sweep_holds(core.holds))
             parts.every(_DAY_S, lambda: _keep_house(core.keeper, clock))
+            parts.every(_DAY_S, lambda: core.holds.forget(settings.repeat_days))
             parts.until_done(lambda: _load_prices(core.store, core.shelf, settings, draft))
             parts.run(post_grants(parts.writer, account_finder(parts.rpc), grants))
             yield

@@ -25,6 +25,8 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     """What invoice numbers begin with; each series counts from 1 without a gap."""
     invoice_font: str = ""
     """A TrueType file that all text of an invoice is set in and that is embedded; empty: standard fonts."""
+    repeat_days: int = 90
+    """How long a call about a hold gets its first answer again, and a hold that took nothing is shown."""
     seal_interval_s: float = 5
     """How often what was posted is appended to the hash chain."""
     retention_months: int = 0
@@ -61,6 +63,8 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
             raise SettingsError(f"TOLLWAY_SECRET_KEY has fewer than {_MIN_SECRET_BYTES} bytes")
         if self.events_days < 1:
             raise SettingsError("TOLLWAY_EVENTS_DAYS is at least 1")
+        if self.repeat_days < 1:
+            raise SettingsError("TOLLWAY_REPEAT_DAYS is at least 1")
         if self.retention_months < 0 or self.retention_months == 1:
             raise SettingsError("TOLLWAY_RETENTION_MONTHS is 0 (keep all) or 2 and more")
         if self.code_pepper and len(self.code_pepper) < _MIN_PEPPER:

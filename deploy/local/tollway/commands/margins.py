@@ -12,6 +12,8 @@ COLUMNS = (
     "name",
     "requests",
     "unknown_costs",
+    "gross",
+    "refunded",
     "revenue",
     "known_revenue",
     "upstream_cost",

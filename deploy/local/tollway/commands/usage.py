@@ -13,7 +13,8 @@ from tollway.session import Session
 
 COLUMNS = ("started_at", "model", "quantities", "cost", "outcome", "status", "duration_ms", "id")
 SUMS = (
-    "period", "name", "requests", "errors", "quantities", "cost", "charged", "free", "upstream_cost",
+    "period", "name", "requests", "errors", "quantities", "cost", "charged", "free", "refunded", "net",
+    "upstream_cost",
 )  # fmt: skip
 
 app = typer.Typer(help="What was charged, and why.", no_args_is_help=True)

@@ -63,11 +63,15 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
 
 
 class PostedOperation(msgspec.Struct, frozen=True, gc=False):
-    """An operation that was carried out: the same id with the same body gets `result` again."""
+    """An operation that was carried out: the same id with the same body gets `result` again.
+
+    A `temporary` one may be forgotten when its caller has stopped asking long ago, without harm.
+    """
 
     id: str
     fingerprint: bytes
     result: bytes
+    temporary: bool = False
 
 
 class Wanted(msgspec.Struct):
@@ -142,9 +146,9 @@ class Books:
             raise ConflictError("This id was used before with another body.")
         return posted.result
 
-    def remember(self, id_: str, fingerprint: bytes, result: bytes) -> None:
+    def remember(self, id_: str, fingerprint: bytes, result: bytes, *, temporary: bool = False) -> None:
         """The operation is carried out: its repetition gets `result`."""
-        row = PostedOperation(id_, fingerprint, result)
+        row = PostedOperation(id_, fingerprint, result, temporary)
         self.operations[id_] = row
         self.new_operations.append(row)
 

@@ -112,36 +112,13 @@ class OpenHold(msgspec.Struct, frozen=True):
     def decide(self, books: Books) -> HoldState:
         """Hold the whole amount, or refuse for ever."""
         request = self.request
-        body = fingerprint(
-            "open", request.account, request.spender, request.amount_nano, request.ttl_s, request.purpose,
-            request.reference, request.app, request.paid_only,
-        )  # fmt: skip
+        body = fingerprint("open", *opening_body(request))
         stored = books.result_of(request.hold, body)
         if stored is not None:
             return again(stored)
-        spender, customer = books.spenders[request.spender], books.customers[request.account]
-        if spender.account != request.account:
-            raise ConflictError("The spender belongs to another account.", param="spender")
-        spender.take_over(request.spender_kind, request.budget, books.now)
-        hold = Hold(
-            id=request.hold,
-            account=request.account,
-            spender=request.spender,
-            amount_nano=0,
-            opened_at=books.now,
-            expires_at=books.now + timedelta(seconds=request.ttl_s),
-            purpose=request.purpose,
-            reference=request.reference,
-            app=request.app,
-            paid_only=request.paid_only,
-            is_new=True,
-        )
-        refusal = _shortage(books, hold, request.amount_nano, waits=self.waits)
-        if refusal is not None:
-            raise _remember_refusal(books, hold.id, body, refusal)
-        books.holds[hold.id] = hold
+        hold = admit(books, request, body, waits=self.waits)
         _reserve(books, hold, "hold_open", request.amount_nano)
-        books.tell(customer, _opened(books, hold, extended=False))
+        books.tell(books.customers[hold.account], _opened(books, hold, extended=False))
         return remember(books, hold.id, body, hold)
 
 
@@ -221,6 +198,40 @@ class ExpireHolds(msgspec.Struct, frozen=True):
         return sum(_expire(books, hold) for hold in found)
 
 
+def opening_body(request: HoldOpen) -> tuple[object, ...]:
+    """What must be the same for an id to mean the same hold."""
+    return (
+        request.account, request.spender, request.amount_nano, request.ttl_s, request.purpose,
+        request.reference, request.app, request.paid_only,
+    )  # fmt: skip
+
+
+def admit(books: Books, request: HoldOpen, body: bytes, *, waits: bool) -> Hold:
+    """A new hold of nothing yet, for which there is `amount_nano`. A refusal is remembered with `body`."""
+    spender = books.spenders[request.spender]
+    if spender.account != request.account:
+        raise ConflictError("The spender belongs to another account.", param="spender")
+    spender.take_over(request.spender_kind, request.budget, books.now)
+    hold = Hold(
+        id=request.hold,
+        account=request.account,
+        spender=request.spender,
+        amount_nano=0,
+        opened_at=books.now,
+        expires_at=books.now + timedelta(seconds=request.ttl_s),
+        purpose=request.purpose,
+        reference=request.reference,
+        app=request.app,
+        paid_only=request.paid_only,
+        is_new=True,
+    )
+    refusal = _shortage(books, hold, request.amount_nano, waits=waits)
+    if refusal is not None:
+        raise _remember_refusal(books, hold.id, body, refusal)
+    books.holds[hold.id] = hold
+    return hold
+
+
 def live_hold(books: Books, id_: str) -> Hold:
     """The open hold, or the error that says how it was resolved. One whose time is over is expired at once,
     so that the answer stays true even if the clock goes back.
@@ -283,7 +294,8 @@ def remember(
         expires_at_ms=_milliseconds(hold.expires_at),
         shares=tuple(HoldCredit(*share) for share in shares.items()) if shares else (),
     )
-    books.remember(id_, body, _DONE + _ENCODER.encode(state))
+    # What opened a hold is remembered as long as the hold is.
+    books.remember(id_, body, _DONE + _ENCODER.encode(state), temporary=id_ != hold.id)
     return state
 
 
@@ -375,7 +387,7 @@ def _insufficient(hold: Hold, amount_nano: int, available_nano: int) -> Insuffic
 
 def _remember_refusal(books: Books, id_: str, body: bytes, refusal: ServiceError) -> ServiceError:
     error = RpcError(refusal.error_code, refusal.message, refusal.error_status, refusal.param)
-    books.remember(id_, body, _REFUSED + _ENCODER.encode(error))
+    books.remember(id_, body, _REFUSED + _ENCODER.encode(error), temporary=True)
     return refusal
 
 

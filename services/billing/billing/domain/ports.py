@@ -88,6 +88,12 @@ class HoldKeeper(Protocol):
         """Open holds whose time was over by `cutoff`, the earliest first."""
         ...
 
+    async def prune(self, before: datetime) -> None:
+        """Forget calls about holds that were made before `before`, holds that had given everything back by
+        then, and those captured by then whose transfers are detached. An open hold is never forgotten.
+        """
+        ...
+
 
 @runtime_checkable
 class HoldReader(Protocol):

@@ -49,8 +49,7 @@ class RefundedCharge(msgspec.Struct, frozen=True):
     """One refund as it is kept."""
 
     id: str
-    record: str
-    account: str
+    charge: ChargedUsage
     amount_nano: int
     free_nano: int
     reason: str
@@ -100,7 +99,7 @@ class RefundCharge(msgspec.Struct, frozen=True):
         customer.free_nano += free
         after = Refunded(before.amount_nano + amount, before.free_nano + free)
         books.refunded[charge.id] = after
-        books.new_refunds.append(RefundedCharge(self.id, charge.id, customer.id, amount, free, self.reason))
+        books.new_refunds.append(RefundedCharge(self.id, charge, amount, free, self.reason))
         refund = Refund(
             id=self.id,
             record=charge.id,

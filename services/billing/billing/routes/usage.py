@@ -33,7 +33,7 @@ END = Position(datetime(9999, 1, 1, tzinfo=UTC), NEWEST_ID)
 
 class UsageItem(msgspec.Struct, frozen=True):
     """One charge. cost = charged + uncollected; `overage` is the part of `charged` beyond the lease, `free`
-    what of `charged` the free allowance paid.
+    what of `charged` the free allowance paid, `refunded` what of `charged` was given back since.
 
     `upstream_cost` is for admins alone: what the channel's upstream took, null when its terms are not known.
     """
@@ -72,13 +72,13 @@ class UsageItem(msgspec.Struct, frozen=True):
     upstream_cost: str | msgspec.UnsetType | None = msgspec.UNSET
     terms: AppliedTerms | None = None
     free: str = "0"
+    refunded: str = "0"
 
 
 class UsageDetail(UsageItem, frozen=True, kw_only=True):
-    """A charge with its calculation, line by line, and what of `charged` was given back since."""
+    """A charge with its calculation, line by line."""
 
     explanation: list[str]
-    refunded: str
 
 
 class UsageList(msgspec.Struct, frozen=True):
@@ -184,7 +184,6 @@ def usage_detail(charge: ChargedUsage, *, admin: bool) -> UsageDetail:
     return UsageDetail(
         **_fields(charge, admin=admin),
         explanation=explain(charge),
-        refunded=format_usd(charge.refunded_nano),
     )
 
 
@@ -221,6 +220,7 @@ def _fields(charge: ChargedUsage, *, admin: bool) -> dict[str, Any]:
         "held": format_usd(charge.held_after),
         "sequence": charge.sequence,
         "free": format_usd(charge.free_nano),
+        "refunded": format_usd(charge.refunded_nano),
         "app": charge.app,
         "terms": None if charge.terms is None else applied_terms(charge.terms),
         "upstream_cost": (None if upstream is None else format_usd(upstream)) if admin else msgspec.UNSET,

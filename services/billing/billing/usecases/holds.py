@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable
+from datetime import timedelta
 
 from billing.domain.captures import CaptureHold, ChargeHold, RefundHold
 from billing.domain.errors import HoldNotFoundError, MoneyRecalledError
@@ -133,6 +134,10 @@ class HoldSweeper:
             if done == 0:
                 break  # another replica was faster; what it left is due the next time
         return expired
+
+    async def forget(self, days: int) -> None:
+        """Drop what is older than `days` and can no longer be asked for; see HoldKeeper.prune."""
+        await self._keeper.prune(self._clock() - timedelta(days=days))
 
 
 async def sweep_holds(sweeper: HoldSweeper) -> None:

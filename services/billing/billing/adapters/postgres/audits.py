@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billing.adapters.postgres.archives import ARCHIVED_UNTIL
 from billing.adapters.postgres.holds import HOLDS_CHECK
 from billing.adapters.postgres.ledger import USAGE_INBOX
 from billing.adapters.postgres.payables import PAYABLES_CHECK
@@ -242,10 +243,6 @@ PERIOD_CHECKS = {
     "charges": _CHARGES,
     "sequences": _PERIOD_SEQUENCES,
 }
-# Everything before this moment was detached: its transfers left the table, their sums are in a close.
-_ARCHIVED_UNTIL = text(
-    "SELECT (max(month) + interval '1 month') AT TIME ZONE 'UTC' FROM archives WHERE parent = 'transfers'"
-)
 _EDGES = text(
     "SELECT EXISTS (SELECT FROM closes WHERE (month + interval '1 month') AT TIME ZONE 'UTC' = :since)"
     " AS follows_close, NOT EXISTS (SELECT FROM transfers WHERE posted_at >= :until) AS to_now"
@@ -302,7 +299,7 @@ def _plain(value: object) -> object:
 
 
 async def _bounds(connection: AsyncConnection, period: Period | None) -> dict[str, Any]:
-    archived: datetime | None = await connection.scalar(_ARCHIVED_UNTIL)
+    archived: datetime | None = await connection.scalar(ARCHIVED_UNTIL)
     since, until = (BEGINNING, END) if period is None else (period.start, period.end)
     bounds: dict[str, Any] = {
         "consumer": USAGE_INBOX,

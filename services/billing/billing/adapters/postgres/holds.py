@@ -8,7 +8,9 @@ import asyncpg
 import msgspec
 from sqlalchemy import text
 
+from billing.adapters.postgres.archives import ARCHIVED_UNTIL
 from billing.adapters.postgres.copy import RowUpdate, copy_rows
+from billing.domain.audits import BEGINNING
 from billing.domain.holds import Hold, State
 from billing.domain.statements import Position
 from common.kit.db import Database
@@ -43,20 +45,25 @@ HOLD_UPDATE = RowUpdate(
     refunds="refunds_json",
 )
 # The table's own CHECKs say that a hold is resolved once and adds up; here, that the transfers say the same.
+# A hold may be gone (see _PRUNE) when it gave everything back, or when it began in months that are detached.
 HOLDS_CHECK = """
     WITH moved AS (
-        SELECT reference, sum(amount) FILTER (WHERE kind IN ('hold_open', 'hold_extend')) AS held,
-            sum(amount) FILTER (WHERE kind = 'hold_capture') AS captured,
+        SELECT reference, sum(amount) FILTER (WHERE kind IN ('hold_open', 'hold_extend', 'hold_charge'))
+                AS held,
+            sum(amount) FILTER (WHERE kind IN ('hold_capture', 'hold_charge')) AS captured,
             sum(amount) FILTER (WHERE kind IN ('hold_release', 'hold_void', 'hold_expire')) AS released,
             sum(amount) FILTER (WHERE kind = 'hold_refund') AS refunded,
-            count(DISTINCT kind) FILTER (WHERE kind IN ('hold_capture', 'hold_void', 'hold_expire')) AS ends
+            count(DISTINCT kind) FILTER (
+                WHERE kind IN ('hold_capture', 'hold_charge', 'hold_void', 'hold_expire')) AS ends
         FROM transfers WHERE kind LIKE 'hold\\_%' AND posted_at >= :since GROUP BY reference
     ), told AS (
         SELECT h.id, (SELECT coalesce(sum(value::bigint), 0) FROM jsonb_each_text(h.credits)) AS credited,
             (SELECT coalesce(sum(value::bigint), 0) FROM jsonb_each_text(h.refunds)) AS debited
         FROM holds AS h
     ), compared AS (
-        SELECT coalesce(h.id, m.reference) AS id, h.id IS NULL AS unknown,
+        SELECT coalesce(h.id, m.reference) AS id, h.id IS NULL AS gone,
+            h.id IS NULL AND CASE WHEN m.held IS NULL THEN CAST(:since AS timestamptz) <= 'epoch'
+                ELSE m.held IS DISTINCT FROM m.released OR m.captured IS NOT NULL END AS unknown,
             coalesce(m.ends, 0) > 1 AS twice,
             h.opened_at >= :since AND (h.amount_nano, h.captured_nano, h.released_nano, h.refunded_nano)
                 IS DISTINCT FROM (coalesce(m.held, 0), coalesce(m.captured, 0), coalesce(m.released, 0),
@@ -74,12 +81,13 @@ HOLDS_CHECK = """
         ) AS a ON a.customer = c.account
     )
     SELECT (SELECT count(*) FROM holds) AS holds,
+        count(*) FILTER (WHERE gone AND NOT unknown) AS forgotten,
         count(*) FILTER (WHERE unknown) AS bad_without_hold,
         count(*) FILTER (WHERE twice) AS bad_resolved_twice,
         count(*) FILTER (WHERE unpaid) AS bad_transfers,
-        count(*) FILTER (WHERE shares AND NOT unknown) AS bad_shares,
+        count(*) FILTER (WHERE shares AND NOT gone) AS bad_shares,
         (SELECT count(*) FROM counted WHERE wrong) AS bad_accounts,
-        coalesce(min(id::text) FILTER (WHERE unknown OR twice OR unpaid OR shares),
+        coalesce(min(id::text) FILTER (WHERE unknown OR twice OR unpaid OR (shares AND NOT gone)),
             (SELECT min(account::text) FROM counted WHERE wrong)) AS first
     FROM compared
 """
@@ -87,6 +95,38 @@ _DUE = text(
     "SELECT id::text FROM holds WHERE state = 'open' AND expires_at <= :cutoff"
     " ORDER BY expires_at LIMIT :limit"
 )
+# What gave everything back is forgotten after a while, what was captured with its transfers, since until then
+# it may be refunded and the audit needs it. The call that opened a hold goes with it, so that its repetition
+# can never meet a hold that is there. Slices, so that no transaction is long.
+_FORGET_HOLDS = """
+    WITH gone AS (DELETE FROM holds WHERE holds.id = ANY(ARRAY({found})) RETURNING holds.id), calls AS (
+        DELETE FROM operations WHERE operations.id = ANY(ARRAY(SELECT gone.id FROM gone))
+    )
+    SELECT count(*) FROM gone
+"""
+_RETURNED = """
+    SELECT h.id FROM holds AS h WHERE h.state IN ('voided', 'expired') AND h.resolved_at < :before
+    ORDER BY h.resolved_at LIMIT :limit
+"""
+_DETACHED = """
+    SELECT h.id FROM holds AS h WHERE h.opened_at < :detached AND h.resolved_at < :detached
+    ORDER BY h.opened_at LIMIT :limit
+"""
+_FORGET_CALLS = """
+    WITH gone AS (
+        DELETE FROM operations WHERE operations.id = ANY(ARRAY(
+            SELECT o.id FROM operations AS o WHERE o.temporary AND o.created_at < :before
+            ORDER BY o.created_at LIMIT :limit))
+        RETURNING operations.id
+    )
+    SELECT count(*) FROM gone
+"""
+_PRUNE = (
+    text(_FORGET_HOLDS.format(found=_RETURNED)),
+    text(_FORGET_HOLDS.format(found=_DETACHED)),
+    text(_FORGET_CALLS),
+)
+_SLICE = 5_000
 # By account: index holds_account. Everybody's: holds_time. Open ones are few and may come by holds_due.
 _LIST = (
     f"SELECT {_SELECTED} FROM holds WHERE (opened_at, holds.id) < (:opened_at, CAST(:id AS uuid))"  # noqa: S608
@@ -139,6 +179,17 @@ class PostgresHolds:
         async with self._database.transaction() as connection:
             row = (await connection.execute(_ONE, {"id": hold})).first()
         return None if row is None else _hold(tuple(row))
+
+    async def prune(self, before: datetime) -> None:
+        """See the port; found by holds_returned, holds_time and operations_temporary."""
+        async with self._database.transaction() as connection:
+            archived = await connection.scalar(ARCHIVED_UNTIL)
+        values = {"before": before, "detached": min(before, archived or BEGINNING), "limit": _SLICE}
+        for statement in _PRUNE:
+            pruned = _SLICE
+            while pruned == _SLICE:
+                async with self._database.transaction() as connection:
+                    pruned = await connection.scalar(statement, values)
 
 
 def _hold(row: Sequence[Any]) -> Hold:

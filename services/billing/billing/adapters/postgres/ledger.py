@@ -96,8 +96,8 @@ _INSERT_SPENDERS = """
 """
 _READ_OPERATIONS = "SELECT id::text, fingerprint, result FROM operations WHERE id = ANY($1::uuid[])"
 _INSERT_OPERATIONS = """
-    INSERT INTO operations (id, fingerprint, result)
-    SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::bytea[])
+    INSERT INTO operations (id, fingerprint, result, temporary, created_at)
+    SELECT *, $5::timestamptz FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::boolean[])
 """
 
 _TRANSFER_COLUMNS = (
@@ -204,6 +204,8 @@ class PostgresLedgerSession:
                 [row.id for row in posted],
                 [row.fingerprint for row in posted],
                 [row.result for row in posted],
+                [row.temporary for row in posted],
+                books.now,
             )
         if books.events:
             await driver.execute(outbox.INSERT_PACKETS, outbox.packets(books.events), books.now)

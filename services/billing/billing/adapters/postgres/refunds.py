@@ -8,7 +8,10 @@ import asyncpg
 from billing.adapters.postgres.copy import copy_rows
 from billing.domain.refunds import Refunded, RefundedCharge
 
-_COLUMNS = ("id", "record", "account", "amount_nano", "free_nano", "reason", "posted_at")
+_COLUMNS = (
+    "id", "record", "account", "amount_nano", "free_nano", "reason", "posted_at", "spender", "model",
+    "channel", "app", "started_at", "cost_known",
+)  # fmt: skip
 _READ = """
     SELECT record::text, sum(amount_nano)::bigint, sum(free_nano)::bigint
     FROM charge_refunds WHERE record = ANY($1::uuid[]) GROUP BY record
@@ -48,8 +51,13 @@ async def insert_refunds(
 ) -> None:
     """Write the refunds of one transaction."""
     if refunds:
-        rows = [
-            (row.id, row.record, row.account, row.amount_nano, row.free_nano, row.reason, now)
-            for row in refunds
-        ]
-        await copy_rows(driver, "charge_refunds", _COLUMNS, rows)
+        await copy_rows(driver, "charge_refunds", _COLUMNS, [_row(refund, now) for refund in refunds])
+
+
+def _row(refund: RefundedCharge, now: datetime) -> tuple[object, ...]:
+    charge = refund.charge
+    return (
+        refund.id, charge.id, charge.account, refund.amount_nano, refund.free_nano, refund.reason, now,
+        charge.spender, charge.model, charge.channel, charge.app, charge.started_at,
+        charge.upstream_cost_nano is not None,
+    )  # fmt: skip

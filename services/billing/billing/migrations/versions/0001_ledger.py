@@ -138,9 +138,12 @@ TABLES = (
         id          uuid PRIMARY KEY,
         fingerprint bytea NOT NULL,
         result      bytea NOT NULL,
-        created_at  timestamptz NOT NULL DEFAULT now()
+        created_at  timestamptz NOT NULL DEFAULT now(),
+        -- May be forgotten after a while; the others are as old as what they moved.
+        temporary   boolean NOT NULL DEFAULT false
     )
     """,
+    "CREATE INDEX operations_temporary ON operations (created_at) WHERE temporary",
     """
     CREATE TABLE prices (
         model          text NOT NULL,

@@ -34,6 +34,7 @@ STATEMENTS: tuple[str, ...] = (
     ) WITH (fillfactor = 70)
     """,
     "CREATE INDEX holds_due ON holds (expires_at) WHERE state = 'open'",
+    "CREATE INDEX holds_returned ON holds (resolved_at) WHERE state IN ('voided', 'expired')",
     "CREATE INDEX holds_account ON holds (account, opened_at DESC, id DESC)",
     "CREATE INDEX holds_time ON holds (opened_at DESC, id DESC)",
     """
@@ -58,10 +59,19 @@ STATEMENTS: tuple[str, ...] = (
         amount_nano bigint NOT NULL CHECK (amount_nano > 0),
         free_nano   bigint NOT NULL CHECK (free_nano BETWEEN 0 AND amount_nano),
         reason      text NOT NULL,
-        posted_at   timestamptz NOT NULL
+        posted_at   timestamptz NOT NULL,
+        -- What of its charge roll-ups go by: the charge may be detached before they come to the refund.
+        spender     uuid NOT NULL,
+        model       text NOT NULL,
+        channel     text NOT NULL,
+        app         text NOT NULL,
+        started_at  timestamptz NOT NULL,
+        cost_known  boolean NOT NULL,
+        position    bigint NOT NULL DEFAULT nextval('transfers_position_seq')
     )
     """,
     "CREATE INDEX charge_refunds_record ON charge_refunds (record)",
+    "CREATE INDEX charge_refunds_position ON charge_refunds (position)",
     """
     CREATE TRIGGER charge_refunds_immutable BEFORE UPDATE OR DELETE ON charge_refunds
     FOR EACH ROW EXECUTE FUNCTION refuse_change()

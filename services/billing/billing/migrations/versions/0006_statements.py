@@ -33,6 +33,8 @@ STATEMENTS: tuple[str, ...] = (
         cost_nano       numeric NOT NULL,
         charged_nano    numeric NOT NULL,
         free_nano       numeric NOT NULL,
+        refunded_nano   numeric NOT NULL,
+        refunded_free_nano numeric NOT NULL,
         upstream_nano   numeric NOT NULL,
         known_paid_nano numeric NOT NULL,
         quantities      jsonb NOT NULL,

@@ -1,8 +1,8 @@
 """Proof over time: one order over transfers and usage, seals, closed months, partitions that come and go.
 
-Usage records take their position from the transfers' sequence, so one chain covers what moved and what it was
-moved for. Positions are given out before commit; the statement triggers make sure that a transaction has its
-id before it has a position, which is what lets the sealer know when nothing lower can still appear.
+Usage records and refunds take their position from the transfers' sequence, so one chain covers what moved and
+what it was moved for. Positions are given out before commit; the statement triggers make sure that a transaction
+has its id before it has a position, which is what lets the sealer know when nothing lower can still appear.
 """
 
 from alembic import op
@@ -31,6 +31,10 @@ ORDER = (
     """,
     """
     CREATE TRIGGER usage_records_order BEFORE INSERT ON usage_records
+    FOR EACH STATEMENT EXECUTE FUNCTION take_transaction_id()
+    """,
+    """
+    CREATE TRIGGER charge_refunds_order BEFORE INSERT ON charge_refunds
     FOR EACH STATEMENT EXECUTE FUNCTION take_transaction_id()
     """,
 )

@@ -71,6 +71,7 @@ def export_row(charge: ChargedUsage, *, admin: bool) -> dict[str, Any]:
         "cost": format_usd(charge.cost_nano),
         "charged": format_usd(charge.from_held_nano + charge.overage_nano),
         "free": format_usd(charge.free_nano),
+        "refunded": format_usd(charge.refunded_nano),
         "uncollected": format_usd(charge.uncollected_nano),
         "balance": format_usd(charge.balance_after),
         "held": format_usd(charge.held_after),

@@ -11,16 +11,23 @@ from common.kit.money import round_half_even
 class Margin(msgspec.Struct, frozen=True):
     """Of one channel or model; nano-USD, `percent_centi` in hundredths of a percent of `known_paid_nano`.
 
-    `revenue_nano` is what was charged less what a free allowance paid. The margin is of the requests whose
-    upstream cost is known: `known_paid_nano` - `upstream_nano`; the other `unknown_costs` are left out of it.
+    `gross_nano` is what was charged less what a free allowance paid, `refunded_nano` what of that was given
+    back. The margin is of the requests whose upstream cost is known: `known_paid_nano` (after refunds) -
+    `upstream_nano`; the other `unknown_costs` are left out of it.
     """
 
     name: str
     requests: int
     unknown_costs: int
-    revenue_nano: int
+    gross_nano: int
+    refunded_nano: int
     known_paid_nano: int
     upstream_nano: int
+
+    @property
+    def revenue_nano(self) -> int:
+        """What people paid and did not get back."""
+        return self.gross_nano - self.refunded_nano
 
     @property
     def margin_nano(self) -> int:
@@ -43,6 +50,7 @@ def margins_of(rollups: Iterable[Rollup]) -> list[Margin]:
             row.requests,
             row.unknown_costs,
             row.charged_nano - row.free_nano,
+            row.refunded_nano - row.refunded_free_nano,
             row.known_paid_nano,
             row.upstream_nano,
         )
@@ -57,7 +65,8 @@ def total_margin(margins: Iterable[Margin]) -> Margin:
         "",
         sum(row.requests for row in rows),
         sum(row.unknown_costs for row in rows),
-        sum(row.revenue_nano for row in rows),
+        sum(row.gross_nano for row in rows),
+        sum(row.refunded_nano for row in rows),
         sum(row.known_paid_nano for row in rows),
         sum(row.upstream_nano for row in rows),
     )

@@ -50,8 +50,10 @@ class Rollup(msgspec.Struct, frozen=True):
     """Sums over the requests that started in a period, in the order the reader selects; nano-USD.
 
     `cost` is what was to be paid, `charged` what was taken of it, `free` the part of that which an allowance
-    paid. `upstream` is what upstreams took, as far as known: `unknown_costs` requests are not in it, and
-    `known_paid` is charged - free of those that are. An error is any outcome but `ok` and `client_gone`.
+    paid; `refunded` is what was given back of `charged` until now, `refunded_free` what of that as allowance.
+    `upstream` is what upstreams took, as far as known: `unknown_costs` requests are not in it, and
+    `known_paid` is what the others brought: their net without what is free in it. An error is any outcome but
+    `ok` and `client_gone`.
     """
 
     first: date
@@ -63,9 +65,16 @@ class Rollup(msgspec.Struct, frozen=True):
     cost_nano: int
     charged_nano: int
     free_nano: int
+    refunded_nano: int
+    refunded_free_nano: int
     upstream_nano: int
     known_paid_nano: int
     quantities: dict[str, int]
+
+    @property
+    def net_nano(self) -> int:
+        """What of `charged` was not given back."""
+        return self.charged_nano - self.refunded_nano
 
     @property
     def key(self) -> RollupKey:

@@ -18,13 +18,17 @@ from common.kit.money import format_decimal, format_usd
 
 
 class MarginItem(msgspec.Struct, frozen=True):
-    """`revenue` is what was charged less what an allowance paid. `margin` and `percent` are of the requests
-    whose upstream cost is known, of which `known_revenue` came; `percent` is null when that is zero.
+    """`gross` is what was charged less what an allowance paid, `revenue` what is left of it after `refunded`.
+
+    `margin` and `percent` are of the requests whose upstream cost is known, of which `known_revenue` is left;
+    `percent` is null when that is zero.
     """
 
     name: str
     requests: int
     unknown_costs: int
+    gross: str
+    refunded: str
     revenue: str
     known_revenue: str
     upstream_cost: str
@@ -70,6 +74,8 @@ def _item(margin: Margin) -> MarginItem:
         name=margin.name,
         requests=margin.requests,
         unknown_costs=margin.unknown_costs,
+        gross=format_usd(margin.gross_nano),
+        refunded=format_usd(margin.refunded_nano),
         revenue=format_usd(margin.revenue_nano),
         known_revenue=format_usd(margin.known_paid_nano),
         upstream_cost=format_usd(margin.upstream_nano),

@@ -29,6 +29,8 @@ from common.kit.money import format_usd
 class RollupItem(msgspec.Struct, frozen=True):
     """One row. `charged` is what was taken of `cost`, `free` the part of it that an allowance paid.
 
+    `refunded` is what was given back of `charged` since, `refunded_free` the part of that which came back as
+    allowance, `net` what is left.
     For admins alone: `upstream_cost`, as far as known, and the number of requests of `unknown_costs`.
     """
 
@@ -41,6 +43,9 @@ class RollupItem(msgspec.Struct, frozen=True):
     cost: str
     charged: str
     free: str
+    refunded: str
+    refunded_free: str
+    net: str
     currency: str = "USD"
     upstream_cost: str | msgspec.UnsetType = msgspec.UNSET
     unknown_costs: int | msgspec.UnsetType = msgspec.UNSET
@@ -107,6 +112,9 @@ def _item(row: Rollup, kind: RollupPeriod, days: Days, *, admin: bool) -> Rollup
         cost=format_usd(row.cost_nano),
         charged=format_usd(row.charged_nano),
         free=format_usd(row.free_nano),
+        refunded=format_usd(row.refunded_nano),
+        refunded_free=format_usd(row.refunded_free_nano),
+        net=format_usd(row.net_nano),
         upstream_cost=format_usd(row.upstream_nano) if admin else msgspec.UNSET,
         unknown_costs=row.unknown_costs if admin else msgspec.UNSET,
     )

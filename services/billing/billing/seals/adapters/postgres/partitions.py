@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billing.adapters.postgres.archives import ARCHIVED_UNTIL
 from billing.seals.domain.partitions import PARENTS, Partition, end_of
 from common.contracts.errors import UnavailableError
 from common.kit.db import Database
@@ -37,9 +38,6 @@ _LIST = text("""
     ORDER BY name
 """)
 _NEWEST = "SELECT position, posted_at FROM {name} ORDER BY position DESC LIMIT 1"
-_DETACHED_UNTIL = text(
-    "SELECT (max(month) + interval '1 month') AT TIME ZONE 'UTC' FROM archives WHERE parent = 'transfers'"
-)
 _REMEMBER = text(
     "INSERT INTO archives (name, parent, month, last_position, detached_at)"
     " VALUES (:name, :parent, :month, :last_position, :now)"
@@ -101,7 +99,7 @@ class PostgresPartitions:
             nonlocal detached
             newest = (await connection.execute(text(_NEWEST.format(name=name)))).first()
             if partition.parent != PARENTS[0]:
-                until = await connection.scalar(_DETACHED_UNTIL)
+                until = await connection.scalar(ARCHIVED_UNTIL)
                 if until is None or until < end_of(month) or (newest and newest.posted_at >= until):
                     return
             await connection.execute(text(f"ALTER TABLE {partition.parent} DETACH PARTITION {name}"))

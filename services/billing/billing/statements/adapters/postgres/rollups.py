@@ -1,4 +1,4 @@
-"""Roll-ups in PostgreSQL: `usage_daily` holds every record up to the cursor, the log those after it."""
+"""Roll-ups in PostgreSQL: `usage_daily` has charges and refunds up to the cursor, the log those after."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -31,12 +31,20 @@ _RECORD = f"""
     (outcome NOT IN ('ok', 'client_gone'))::int::bigint AS errors, estimated::int::bigint AS estimated,
     (upstream_cost_nano IS NULL)::int::bigint AS unknown_costs, cost_nano::numeric AS cost_nano,
     {_PAID} AS charged_nano, free_nano::numeric AS free_nano,
+    0::numeric AS refunded_nano, 0::numeric AS refunded_free_nano,
     coalesce(upstream_cost_nano, 0)::numeric AS upstream_nano,
     CASE WHEN upstream_cost_nano IS NULL THEN 0 ELSE {_PAID} - free_nano END AS known_paid_nano, quantities
 """
+# And those of a refund, which is no request: it takes from the day and the names of its charge.
+_REFUND = """
+    account, (started_at AT TIME ZONE 'UTC')::date AS day, spender, left(model, 200) AS model,
+    left(channel, 100) AS channel, left(app, 200) AS app, 0::bigint, 0::bigint, 0::bigint, 0::bigint,
+    0::numeric, 0::numeric, 0::numeric, amount_nano::numeric, free_nano::numeric, 0::numeric,
+    CASE WHEN cost_known THEN free_nano::numeric - amount_nano ELSE 0 END, '{}'::jsonb
+"""
 _SUMS = (
     "requests", "errors", "estimated", "unknown_costs", "cost_nano", "charged_nano", "free_nano",
-    "upstream_nano", "known_paid_nano",
+    "refunded_nano", "refunded_free_nano", "upstream_nano", "known_paid_nano",
 )  # fmt: skip
 _SUMMED = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
 
@@ -58,6 +66,7 @@ def _grouped(source: str, dimensions: str) -> str:
 _FOLD = text(f"""
     WITH slice AS MATERIALIZED (
         SELECT {_RECORD} FROM usage_records WHERE position > :low AND position <= :high
+        UNION ALL SELECT {_REFUND} FROM charge_refunds WHERE position > :low AND position <= :high
     )
     INSERT INTO usage_daily AS d ({_DIMENSIONS}, {", ".join(_SUMS)}, quantities)
     {_grouped("slice", _DIMENSIONS)}
@@ -129,14 +138,15 @@ class PostgresRollups:
 @lru_cache(64)
 def _read_statement(by: RollupBy, period: RollupPeriod, *, everybody: bool) -> TextClause:
     account = "" if everybody else "account = CAST(:account AS uuid) AND "
+    behind = f"{account}position > :position AND started_at >= :since_at AND started_at < :until_at"
     picked = f"{_PERIODS[period]} AS first, {_NAMES[by]} AS name, {', '.join(_SUMS)}, quantities"
     return text(f"""
         WITH seen AS MATERIALIZED (
             SELECT {picked} FROM usage_daily WHERE {account}day >= :since AND day < :until
             UNION ALL
             SELECT {picked} FROM (
-                SELECT {_RECORD} FROM usage_records WHERE {account}position > :position
-                AND started_at >= :since_at AND started_at < :until_at
+                SELECT {_RECORD} FROM usage_records WHERE {behind}
+                UNION ALL SELECT {_REFUND} FROM charge_refunds WHERE {behind}
             ) AS tail
         ), wanted AS (
             SELECT * FROM seen WHERE (first, name) > (CAST(:after_first AS date), CAST(:after_name AS text))
