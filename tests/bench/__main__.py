@@ -1,5 +1,7 @@
-"""`python -m bench [--rounds 3] [--json FILE] [--skip-litellm]`: run, print the table, write JSON.
+"""`python -m bench [--rounds 3] [--json FILE] [--skip-litellm]`: run, print the tables, write JSON.
 
+`--only billing|oauth|credentials|growth` runs one of these alone, with the options of that module; growth,
+which fills ten million rows, is run in no other way.
 Everything listens on 127.0.0.1 and ends by itself. Rounds are interleaved (direct, Tollway, LiteLLM …) so
 that a busy machine disturbs all alike; figures are medians over rounds.
 """
@@ -15,10 +17,13 @@ from typing import Any
 
 import uvloop
 
-from bench import billing, growth, load, oauth, processes, report
+from bench import billing, credentials, growth, load, oauth, processes, report
 from bench.load import Sample, Target
 from bench.processes import Suite
 from bench.report import Round
+
+PARTS = {"billing": billing, "oauth": oauth, "credentials": credentials}
+ALONE = {**PARTS, "growth": growth}
 
 
 async def _measure(target: Target, suite: Suite | None, settings: argparse.Namespace, *, slow: bool) -> Round:
@@ -89,10 +94,10 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=2_000)
     parser.add_argument("--json", type=Path, default=processes.BUILD / "bench.json")
     parser.add_argument("--skip-litellm", action="store_true")
-    parser.add_argument("--only", choices=["growth"], help="another benchmark alone, with its own options")
+    parser.add_argument("--only", choices=ALONE, help="one benchmark alone, with its own options")
     settings, others = parser.parse_known_args()
-    if settings.only == "growth":
-        growth.main(others)
+    if settings.only:
+        ALONE[settings.only].main(others)
         return
     if others:
         parser.error(f"unknown: {' '.join(others)}")
@@ -102,13 +107,11 @@ def main() -> None:
     figures["billing"] = billing.measure(pairs=settings.pairs, events=settings.events)
     print("oauth: charges and tokens", flush=True)
     figures["oauth"] = oauth.measure(charges=settings.charges, tokens=settings.tokens)
+    figures["credentials"] = credentials.measure()
     settings.json.parent.mkdir(parents=True, exist_ok=True)
     settings.json.write_text(json.dumps(figures, indent=1) + "\n")
-    print(report.table(figures))
-    print()
-    print(billing.table(figures["billing"]))
-    print()
-    print(oauth.table(figures["oauth"]))
+    tables = (report.table(figures), *(part.table(figures[name]) for name, part in PARTS.items()))
+    print("\n\n".join(tables))
 
 
 if __name__ == "__main__":

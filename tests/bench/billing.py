@@ -252,14 +252,14 @@ def table(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, run, print, write; exits 1 when the audit finds something."""
     parser = argparse.ArgumentParser(prog="bench.billing", description=__doc__)
     parser.add_argument("--pairs", type=int, default=20_000)
     parser.add_argument("--events", type=int, default=50_000)
     parser.add_argument("--callers", type=int, default=CALLERS)
     parser.add_argument("--json", type=Path)
-    settings = parser.parse_args()
+    settings = parser.parse_args(arguments)
     figures = measure(pairs=settings.pairs, events=settings.events, callers=settings.callers)
     print(table(figures))
     if settings.json:

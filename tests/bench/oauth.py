@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -47,7 +47,7 @@ _FOREVER = timedelta(days=300)
 TOKENS_OF_RATE = 5
 """One token for so many charges, in an open loop."""
 Ask = Callable[[aiohttp.ClientSession, int], Awaitable[int]]
-One = Callable[[int, float], Awaitable[None]]
+One = Callable[[int, float], Coroutine[Any, Any, None]]
 """Asks for a number; its time counts from the moment given, of time.perf_counter."""
 
 
@@ -179,12 +179,12 @@ async def _open_loop(suite: Suite, name: str, ask: Ask, numbers: range, rate: in
     """`rate` of the numbers a second, evenly spaced, however many are under way."""
 
     async def load(one: One) -> None:
-        began, tasks = time.perf_counter(), []
-        for place, number in enumerate(numbers):
-            due = began + place / rate
-            await asyncio.sleep(due - time.perf_counter())  # reason: the schedule is what is measured
-            tasks.append(asyncio.create_task(one(number, due)))
-        await asyncio.gather(*tasks)
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as tasks:
+            for place, number in enumerate(numbers):
+                due = began + place / rate
+                await asyncio.sleep(due - time.perf_counter())  # reason: the schedule is what is measured
+                tasks.create_task(one(number, due))
 
     return await _measured(suite, f"{name} at {rate}/s, open loop", ask, len(numbers), load)
 
@@ -276,7 +276,7 @@ def table(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, run, print, write."""
     parser = argparse.ArgumentParser(prog="bench.oauth", description=__doc__)
     parser.add_argument("--charges", type=int, default=10_000)
@@ -284,7 +284,7 @@ def main() -> None:
     parser.add_argument("--callers", type=int, default=CALLERS)
     parser.add_argument("--rate", type=int, default=RATE)
     parser.add_argument("--json", type=Path)
-    settings = parser.parse_args()
+    settings = parser.parse_args(arguments)
     figures = measure(
         charges=settings.charges, tokens=settings.tokens, callers=settings.callers, rate=settings.rate
     )
