@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import asyncpg
-from sqlalchemy import event, text
+from sqlalchemy import TextClause, event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -66,6 +66,13 @@ class Database:
                 if broken or driver.is_closed() or driver.is_in_transaction():
                     await connection.invalidate()
                 raise
+
+    async def delete(self, statement: TextClause, values: Mapping[str, object], limit: int = 5_000) -> None:
+        """Run a DELETE of `:limit` rows until it finds fewer, so that no transaction is long."""
+        found = limit
+        while found >= limit:
+            async with self.transaction() as connection:
+                found = (await connection.execute(statement, {**values, "limit": limit})).rowcount
 
     async def ping(self) -> None:
         """Raise unless the server answers a query now."""

@@ -183,15 +183,8 @@ class OAuthTransaction(Protocol):
         """Publish the event exactly when the transaction commits."""
 
 
-@runtime_checkable
-class Store(Protocol):
-    """Everything of this service, in storage."""
-
-    def transaction(self) -> AbstractAsyncContextManager[OAuthTransaction]:
-        """Commits when the block ends, rolls back when it raises; UnavailableError when storage is away."""
-
-    async def find_apps(self, client_ids: Sequence[str]) -> Sequence[App | None]:
-        """By client ids, in their order, whether they are disabled or not."""
+class Exchanging(Protocol):
+    """Codes and refresh tokens, exchanged for new tokens."""
 
     async def find_codes(self, digests: Sequence[bytes]) -> Mapping[bytes, tuple[Code, Standing]]:
         """Those that there are, by digest, whatever their state."""
@@ -202,6 +195,20 @@ class Store(Protocol):
     async def swap(self, of: Spent, swaps: Sequence[Swap], now: datetime) -> Sequence[bool]:
         """Use up and give, by one atomic statement; False, nothing given, for what is used or expired."""
 
+
+@runtime_checkable
+class Store(Protocol):
+    """Everything of this service, in storage."""
+
+    def transaction(self) -> AbstractAsyncContextManager[OAuthTransaction]:
+        """Commits when the block ends, rolls back when it raises; UnavailableError when storage is away."""
+
+    async def find_apps(self, client_ids: Sequence[str]) -> Sequence[App | None]:
+        """By client ids, in their order, whether they are disabled or not."""
+
+    def exchanging(self) -> AbstractAsyncContextManager[Exchanging]:
+        """Each call within commits itself; UnavailableError when storage is away."""
+
     async def find_token(self, digest: bytes, now: datetime) -> LiveToken | None:
         """One indexed query: the access token if it counts now, with all that it stands on."""
 
@@ -210,6 +217,16 @@ class Store(Protocol):
 
     async def prune(self, now: datetime) -> None:
         """Delete requests, codes, tokens, families and proofs that ended so long ago that nothing asks."""
+
+
+class Seals(Protocol):
+    """Makes what only this service can read and nobody can change."""
+
+    def seal(self, of: str, plain: bytes) -> bytes:
+        """`plain` for the use `of`."""
+
+    def open(self, of: str, sealed: bytes) -> bytes:
+        """What was sealed for that use; ValueError for anything else."""
 
 
 @runtime_checkable

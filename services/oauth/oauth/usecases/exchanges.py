@@ -13,7 +13,7 @@ import msgspec
 from oauth.domain.apps import App
 from oauth.domain.codes import CodeUse, check_use
 from oauth.domain.errors import InvalidGrantError, OAuthError
-from oauth.domain.ports import Clock, Spent, Store
+from oauth.domain.ports import Clock, Exchanging, Spent, Store
 from oauth.domain.refreshes import Refresh, scopes_for
 from oauth.domain.tokens import (
     ACCESS_LIFETIME,
@@ -72,7 +72,7 @@ class Exchanges:
         even with a wrong verifier, and one attempt more ends all tokens that it led to (RFC 6749 section
         4.1.2).
         """
-        return await self._carry_out(app, await self._codes.submit(_CodeWish(app, use, lifetime)))
+        return await self._conclude(app, await self._codes.submit(_CodeWish(app, use, lifetime)))
 
     async def use_refresh(self, app: App, refresh: Refresh) -> Issued:
         """Tokens for a refresh token, which only an attempt that succeeds uses up.
@@ -80,9 +80,9 @@ class Exchanges:
         InvalidGrantError, InvalidScopeError. A token that was used before ends its family, unless it was used
         within REFRESH_GRACE.
         """
-        return await self._carry_out(app, await self._refreshes.submit(_RefreshWish(app, refresh)))
+        return await self._conclude(app, await self._refreshes.submit(_RefreshWish(app, refresh)))
 
-    async def _carry_out(self, app: App, plan: _Plan) -> Issued:
+    async def _conclude(self, app: App, plan: _Plan) -> Issued:
         if plan.replayed is not None:
             family, grant = plan.replayed.family, plan.replayed.grant
             async with self._store.transaction() as work:
@@ -93,23 +93,17 @@ class Exchanges:
 
     async def _exchange_codes(self, wishes: Sequence[_CodeWish]) -> Sequence[_Plan]:
         now = self._clock()
-        found = await self._store.find_codes([wish.use.digest for wish in wishes])
-        plans = [self._plan_code(wish, found.get(wish.use.digest), now) for wish in wishes]
-        return await self._swap("codes", plans, now)
+        async with self._store.exchanging() as work:
+            found = await work.find_codes([wish.use.digest for wish in wishes])
+            plans = [self._plan_code(wish, found.get(wish.use.digest), now) for wish in wishes]
+            return await _carry_out(work, "codes", plans, now)
 
     async def _exchange_refreshes(self, wishes: Sequence[_RefreshWish]) -> Sequence[_Plan]:
         now = self._clock()
-        found = await self._store.find_refreshes([wish.refresh.digest for wish in wishes])
-        plans = [self._plan_refresh(wish, found.get(wish.refresh.digest), now) for wish in wishes]
-        return await self._swap("refresh_tokens", plans, now)
-
-    async def _swap(self, of: Spent, plans: Sequence[_Plan], now: datetime) -> Sequence[_Plan]:
-        swaps = [plan.swap for plan in plans if plan.swap is not None]
-        done = iter(await self._store.swap(of, swaps, now) if swaps else ())
-        return [
-            plan if plan.swap is None or next(done) or plan.if_used is None else plan.if_used
-            for plan in plans
-        ]
+        async with self._store.exchanging() as work:
+            found = await work.find_refreshes([wish.refresh.digest for wish in wishes])
+            plans = [self._plan_refresh(wish, found.get(wish.refresh.digest), now) for wish in wishes]
+            return await _carry_out(work, "refresh_tokens", plans, now)
 
     def _plan_code(self, wish: _CodeWish, found: tuple[Code, Standing] | None, now: datetime) -> _Plan:
         refusal = InvalidGrantError(_NO_CODE)
@@ -156,6 +150,14 @@ class Exchanges:
         except OAuthError as error:
             return _Plan(error)
         return _Plan(made.issued, _swap(token.digest, made), refused)
+
+
+async def _carry_out(work: Exchanging, of: Spent, plans: Sequence[_Plan], now: datetime) -> Sequence[_Plan]:
+    swaps = [plan.swap for plan in plans if plan.swap is not None]
+    done = iter(await work.swap(of, swaps, now) if swaps else ())
+    return [
+        plan if plan.swap is None or next(done) or plan.if_used is None else plan.if_used for plan in plans
+    ]
 
 
 def _swap(digest: bytes, made: Made) -> Swap:

@@ -133,10 +133,11 @@ async def test_codes_and_refresh_tokens_are_taken_by_one_of_many_at_once(oauth: 
         swap = Swap(b"c" * 32, msgspec.structs.replace(made.token, digest=bytes([number]) * 32))
         renewal = RefreshToken(bytes([number + 20]) * 32, made.family.id, START, START + HOUR)
         access = msgspec.structs.replace(made.token, digest=bytes([number + 40]) * 32)
-        given = [
-            *await store.swap("codes", [swap], START),
-            *await store.swap("refresh_tokens", [Swap(b"r" * 32, access, renewal)], START),
-        ]
+        async with store.exchanging() as work:
+            given = [
+                *await work.swap("codes", [swap], START),
+                *await work.swap("refresh_tokens", [Swap(b"r" * 32, access, renewal)], START),
+            ]
         async with store.transaction() as work:
             return [
                 *(one or None for one in given),
@@ -147,7 +148,8 @@ async def test_codes_and_refresh_tokens_are_taken_by_one_of_many_at_once(oauth: 
     taken = await asyncio.gather(*(take(number) for number in range(10)))
     for kind in zip(*taken, strict=True):
         assert len([one for one in kind if one is not None]) == 1
-    [code] = (await store.find_codes([b"c" * 32])).values()
+    async with store.exchanging() as exchanging:
+        [code] = (await exchanging.find_codes([b"c" * 32])).values()
     assert code[0].used_at == START
     assert code[1] == Standing(made.family, made.grant, made.person)
     assert len(await oauth.rows("SELECT 1 FROM access_tokens")) == 2 + 2
@@ -170,8 +172,10 @@ async def test_what_is_used_up_together_gives_each_its_own_and_what_was_used_not
         Swap(b"3" * 32, access[b"b"]),
         Swap(b"x" * 32, access[b"c"]),
     ]
-    assert await store.swap("codes", swaps, START) == [True, True, False, False]
-    assert await store.swap("codes", [Swap(b"1" * 32, access[b"d"]), *swaps], START) == [False] * 5
+    async with store.exchanging() as exchanging:
+        assert await exchanging.swap("codes", swaps, START) == [True, True, False, False]
+        again = [Swap(b"1" * 32, access[b"d"]), *swaps]
+        assert await exchanging.swap("codes", again, START) == [False] * 5
     assert await store.find_token(b"a" * 32, START) == msgspec.structs.replace(made, token=access[b"a"])
     digests = {row["digest"] for row in await oauth.rows("SELECT digest FROM access_tokens")}
     assert digests == {made.token.digest, b"a" * 32}
@@ -188,7 +192,8 @@ async def test_the_first_key_that_a_family_is_bound_to_stays(oauth: Any) -> None
                 Code(name * 32, made.family.id, "https://x.example", "s", START + HOUR)
             )
         access = msgspec.structs.replace(made.token, digest=name * 32)
-        assert await store.swap("codes", [Swap(name * 32, access, None, key)], START) == [True]
+        async with store.exchanging() as exchanging:
+            assert await exchanging.swap("codes", [Swap(name * 32, access, None, key)], START) == [True]
         assert [row["jkt"] for row in await oauth.rows("SELECT jkt FROM families")] == [bound]
 
 

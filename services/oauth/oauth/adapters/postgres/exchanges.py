@@ -46,31 +46,31 @@ _SWAPS: dict[Spent, str] = {
 }
 
 
-async def find_codes(
-    driver: asyncpg.Connection, digests: Sequence[bytes]
-) -> dict[bytes, tuple[Code, Standing]]:
-    """By digest, whatever their state; each join goes by a primary key."""
-    rows = await driver.fetch(_FIND_CODES, digests)
-    return {row["c_digest"]: (code_of(Fields(row, "c_")), standing_of(row)) for row in rows}
+class PostgresExchanges:
+    """See the Exchanging port."""
 
+    def __init__(self, driver: asyncpg.Connection) -> None:
+        self._driver = driver
 
-async def find_refreshes(
-    driver: asyncpg.Connection, digests: Sequence[bytes]
-) -> dict[bytes, tuple[RefreshToken, Standing]]:
-    """As `find_codes`."""
-    rows = await driver.fetch(_FIND_REFRESHES, digests)
-    return {row["r_digest"]: (refresh_of(Fields(row, "r_")), standing_of(row)) for row in rows}
+    async def find_codes(self, digests: Sequence[bytes]) -> dict[bytes, tuple[Code, Standing]]:
+        """Each join goes by a primary key."""
+        rows = await self._driver.fetch(_FIND_CODES, digests)
+        return {row["c_digest"]: (code_of(Fields(row, "c_")), standing_of(row)) for row in rows}
 
+    async def find_refreshes(self, digests: Sequence[bytes]) -> dict[bytes, tuple[RefreshToken, Standing]]:
+        """As `find_codes`."""
+        rows = await self._driver.fetch(_FIND_REFRESHES, digests)
+        return {row["r_digest"]: (refresh_of(Fields(row, "r_")), standing_of(row)) for row in rows}
 
-async def swap(driver: asyncpg.Connection, of: Spent, swaps: Sequence[Swap], now: datetime) -> list[bool]:
-    """One statement, in the order of the digests, so that two batches that share some wait and do not lock
-    each other out.
-    """
-    order = sorted(range(len(swaps)), key=lambda place: swaps[place].digest)
-    columns = zip(*(_row(swaps[place]) for place in order), strict=True)
-    rows = await driver.fetch(_SWAPS[of], now, *map(list, columns))
-    done = {order[row[0] - 1] for row in rows}
-    return [place in done for place in range(len(swaps))]
+    async def swap(self, of: Spent, swaps: Sequence[Swap], now: datetime) -> list[bool]:
+        """In the order of the digests, so that of two batches that share some one waits for the other and
+        neither has what the other needs.
+        """
+        order = sorted(range(len(swaps)), key=lambda place: swaps[place].digest)
+        columns = zip(*(_row(swaps[place]) for place in order), strict=True)
+        rows = await self._driver.fetch(_SWAPS[of], now, *map(list, columns))
+        done = {order[row[0] - 1] for row in rows}
+        return [place in done for place in range(len(swaps))]
 
 
 def _row(one: Swap) -> tuple[object, ...]:

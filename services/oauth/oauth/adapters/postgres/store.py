@@ -1,6 +1,6 @@
 """One transaction over everything of this service, with the events that are published when it commits."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -16,13 +16,13 @@ from common.contracts.streams import event_subject
 from common.kit.db import Database, is_transient
 from common.kit.outbox import OutboxEvent, append
 from oauth.adapters.postgres.apps import PostgresApps, find_apps
-from oauth.adapters.postgres.exchanges import find_codes, find_refreshes, swap
+from oauth.adapters.postgres.exchanges import PostgresExchanges
 from oauth.adapters.postgres.grants import PostgresGrants, PostgresPeople
 from oauth.adapters.postgres.requests import PostgresRequests
-from oauth.adapters.postgres.tokens import PostgresTokens, find_live_tokens, prune_tokens
+from oauth.adapters.postgres.tokens import PRUNES, PostgresTokens, find_live_tokens, prune_times
 from oauth.domain.apps import App
-from oauth.domain.ports import Apps, Grants, People, Requests, Spent, Tokens
-from oauth.domain.tokens import Code, LiveToken, RefreshToken, Standing, Swap
+from oauth.domain.ports import Apps, Grants, People, Requests, Tokens
+from oauth.domain.tokens import LiveToken
 
 PLANNER = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 """Settings of the service's connections: every row is found by an index. Left to itself the planner reads all
@@ -99,20 +99,11 @@ class PostgresStore:
         async with self._driver() as driver:
             return await find_apps(driver, client_ids)
 
-    async def find_codes(self, digests: Sequence[bytes]) -> Mapping[bytes, tuple[Code, Standing]]:
-        """One query and no transaction around it."""
+    @asynccontextmanager
+    async def exchanging(self) -> AsyncIterator[PostgresExchanges]:
+        """On one connection."""
         async with self._driver() as driver:
-            return await find_codes(driver, digests)
-
-    async def find_refreshes(self, digests: Sequence[bytes]) -> Mapping[bytes, tuple[RefreshToken, Standing]]:
-        """One query and no transaction around it."""
-        async with self._driver() as driver:
-            return await find_refreshes(driver, digests)
-
-    async def swap(self, of: Spent, swaps: Sequence[Swap], now: datetime) -> Sequence[bool]:
-        """One statement, which is its own transaction."""
-        async with self._driver() as driver:
-            return await swap(driver, of, swaps, now)
+            yield PostgresExchanges(driver)
 
     async def find_token(self, digest: bytes, now: datetime) -> LiveToken | None:
         """As several."""
@@ -125,8 +116,8 @@ class PostgresStore:
 
     async def prune(self, now: datetime) -> None:
         """Delete what ended long ago."""
-        async with self._database.transaction() as connection:
-            await prune_tokens(connection, now)
+        for statement in PRUNES:
+            await self._database.delete(statement, prune_times(now))
 
     @asynccontextmanager
     async def _driver(self) -> AsyncIterator[asyncpg.Connection]:

@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import TextClause, text
 
 from oauth.adapters.postgres.apps import app_of
 from oauth.adapters.postgres.grants import grant_of, person_of
@@ -76,23 +75,39 @@ SELECT {names_of("t", "f", "g", "a", "p")}
 """  # noqa: S608  names of our own
 _KEEP = timedelta(days=1)
 """What ended is kept this long, so that its replay is still known for what it is."""
-_PRUNE = (
-    text("DELETE FROM authorization_requests WHERE expires_at < :now"),
-    text("DELETE FROM used_proofs WHERE expires_at < :now"),
-    text("DELETE FROM access_tokens WHERE expires_at < :before"),
-    text("DELETE FROM refresh_tokens WHERE expires_at < :before"),
-    text("DELETE FROM families WHERE expires_at < :before"),
+
+
+def _oldest(table: str, key: str, moment: str = "before") -> TextClause:
+    return text(
+        f"DELETE FROM {table} WHERE {key} = ANY(ARRAY(SELECT {key} FROM {table}"  # noqa: S608  our own names
+        f" WHERE expires_at < :{moment} ORDER BY expires_at LIMIT :limit))"
+    )
+
+
+PRUNES = (
+    _oldest("authorization_requests", "digest", "now"),
+    _oldest("used_proofs", "digest", "now"),
+    _oldest("access_tokens", "digest"),
+    _oldest("refresh_tokens", "digest"),
+    _oldest("families", "id"),
     # Its tokens are gone, or its code was never exchanged: nobody can ask for anything by it again. The
     # newest of a grant stays and tells when the app was last used. Only those of the last days are looked
     # at; what lives on renewals goes when its year is over.
     text(
-        "DELETE FROM families AS f WHERE f.created_at > :lately AND f.created_at < :before"
+        "DELETE FROM families WHERE id = ANY(ARRAY(SELECT f.id FROM families AS f"
+        " WHERE f.created_at > :lately AND f.created_at < :before"
         " AND EXISTS (SELECT FROM families AS n"
         " WHERE n.grant_id = f.grant_id AND n.created_at > f.created_at)"
         " AND NOT EXISTS (SELECT FROM access_tokens AS t WHERE t.family = f.id)"
-        " AND NOT EXISTS (SELECT FROM refresh_tokens AS t WHERE t.family = f.id)"
+        " AND NOT EXISTS (SELECT FROM refresh_tokens AS t WHERE t.family = f.id) LIMIT :limit))"
     ),
 )
+"""Delete what ended a day ago and more, `:limit` rows of it; codes go with their families."""
+
+
+def prune_times(now: datetime) -> dict[str, datetime]:
+    """The moments that PRUNES name."""
+    return {"now": now, "before": now - _KEEP, "lately": now - 3 * _KEEP}
 
 
 class PostgresTokens:
@@ -186,12 +201,6 @@ async def find_live_tokens(
         live = LiveToken(_access(token), _family(family), grant_of(grant), app_of(app), person_of(person))
         found[live.token.digest] = live
     return [found.get(digest) for digest in digests]
-
-
-async def prune_tokens(connection: AsyncConnection, now: datetime) -> None:
-    """Delete what ended a day ago and more; codes go with their families."""
-    for statement in _PRUNE:
-        await connection.execute(statement, {"now": now, "before": now - _KEEP, "lately": now - 3 * _KEEP})
 
 
 def _access(row: Any) -> AccessToken:
