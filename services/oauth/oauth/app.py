@@ -22,6 +22,7 @@ from common.kit.principal import PrincipalSigner
 from common.kit.rpc import RpcClient, RpcServer
 from oauth.adapters.nats import GatewayBrowsers
 from oauth.adapters.postgres.store import PLANNER, PostgresStore
+from oauth.adapters.vault import Vault
 from oauth.aliases.app import ALIASES
 from oauth.authorization.app import AUTHORIZATION
 from oauth.charges.app import CHARGES
@@ -107,7 +108,8 @@ async def _connect(
     state.proofs = ProofChecker(store, digester, clock, settings.issuer)
     state.bearers = Bearers(store, digester, clock, state.proofs)
     completions: dict[str, Completion] = {}
-    state.consents = Consents(store, digester, clock, completions)
+    vault = Vault(settings.secret_key, "tickets")
+    state.consents = Consents(store, vault, digester, clock, completions)
     state.browsers = GatewayBrowsers(rpc)
     state.session_cookie = SessionCookie(settings.issuer)
     return Parts(

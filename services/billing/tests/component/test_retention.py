@@ -52,7 +52,7 @@ async def known(billing: Any) -> set[str]:
     return {str(row[0]) for row in await billing.rows("SELECT id FROM operations")}
 
 
-async def opened(billing: Any, account: str, ttl_s: float = 60) -> HoldOpen:
+async def opened(billing: Any, account: str, ttl_s: int = 60) -> HoldOpen:
     request = HoldOpen(uuid7(), account, uuid7(), USD // 10, ttl_s)
     await called(billing, HOLD_OPEN, request)
     return request

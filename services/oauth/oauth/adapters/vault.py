@@ -1,4 +1,4 @@
-"""Secrets at rest: AES-256-GCM under keys derived from `secret_key` (HKDF-SHA256, RFC 5869)."""
+"""Secrets at rest or in an address: AES-256-GCM, keys derived from `secret_key` (HKDF-SHA256, RFC 5869)."""
 
 import os
 from functools import cached_property
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 _NONCE_BYTES = 12
 
 
-class VaultError(Exception):
+class VaultError(ValueError):
     """The text does not open: sealed under another `secret_key`, for another use, or changed since."""
 
 

@@ -14,7 +14,7 @@ from oauth.tokens.usecases.introspections import Introspections
 from oauth.tokens.usecases.revocations import Revocations
 from oauth.tokens.usecases.tokens import CODE, REFRESH, TokenEndpoint
 
-_PRUNE_EVERY_S = 600
+_PRUNE_EVERY_S = 60
 
 
 async def open_tokens(parts: Parts) -> None:

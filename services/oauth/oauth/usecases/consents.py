@@ -1,6 +1,11 @@
-"""Ask a person, carry out what they decide."""
+"""Ask a person, carry out what they decide.
+
+A request for consent waits as a ticket. Until somebody who is signed in comes with it nothing is stored: it
+is in its own address, sealed, so that whoever asks without an end takes no room. From then on it is a row.
+"""
 
 import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -19,13 +24,22 @@ from oauth.domain.errors import (
     UnknownTicketError,
 )
 from oauth.domain.grants import Grant, Person, Spending
-from oauth.domain.ports import Clock, Completion, Decision, OAuthTransaction, Store
+from oauth.domain.ports import Clock, Completion, Decision, OAuthTransaction, Seals, Store
 from oauth.domain.subjects import pairwise_subject
 from oauth.domain.terms import Terms, read_terms
 from oauth.domain.tokens import FAMILY_LIFETIME, Digester, Family
 from oauth.usecases.grants import record_grant
 
 CONSENT_PATH = "/oauth/consent"
+_SEALED = "sealed."
+_OF = "ticket"
+
+
+class _Waiting(msgspec.Struct, frozen=True):
+    """A ticket that is not stored."""
+
+    ticket: Ticket
+    expires_at: datetime
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -51,9 +65,15 @@ class Consents:
     """The use-cases of consent over one storage and one clock; `completions` by the ticket's kind."""
 
     def __init__(
-        self, store: Store, digester: Digester, clock: Clock, completions: Mapping[str, Completion]
+        self,
+        store: Store,
+        seals: Seals,
+        digester: Digester,
+        clock: Clock,
+        completions: Mapping[str, Completion],
     ) -> None:
         self._store = store
+        self._seals = seals
         self._digester = digester
         self._clock = clock
         self._completions = completions
@@ -72,15 +92,12 @@ class Consents:
                     raise _needs_page(ticket)
             elif silent:
                 raise LoginRequiredError("The person is not signed in, not recently enough, or another.")
-            return await self.ask(work, ticket)
-
-    async def ask(self, work: OAuthTransaction, ticket: Ticket) -> str:
-        """Store the ticket; the path and query of its page."""
-        secret = secrets.token_urlsafe(32)
-        digest = self._digester.digest(secret)
-        text = msgspec.json.encode(ticket).decode()
-        await work.requests.add("consent", digest, ticket.app, text, self._clock() + TICKET_LIFETIME)
-        return f"{CONSENT_PATH}?request={secret}"
+            waiting = _Waiting(ticket, self._clock() + TICKET_LIFETIME)
+            if session is None:
+                return f"{CONSENT_PATH}?request={self._seal(waiting)}"
+            secret = secrets.token_urlsafe(32)
+            await self._add(work, waiting, secret)
+            return f"{CONSENT_PATH}?request={secret}"
 
     async def show(self, secret: str, session: SessionFound | None) -> Shown | SignIn | str:
         """The page, or what comes before it, or where to go on when nothing needs to be asked.
@@ -88,16 +105,18 @@ class Consents:
         From now on only this session can decide. UnknownTicketError for a ticket that is used or expired.
         """
         now, digest = self._clock(), self._digester.digest(secret)
+        waiting = self._open(secret, now)
+        if session is None and waiting is not None:
+            return SignIn(again=False, login_hint=waiting.ticket.login_hint)
         async with self._store.transaction() as work:
-            text = (
-                await work.requests.look("consent", digest, now)
-                if session is None
-                else await work.requests.bind("consent", digest, now, session.session)
-            )
-            ticket = _ticket(text)
-            app = await _live_app(work, ticket.app)
             if session is None:
+                ticket = _ticket(await work.requests.look("consent", digest, now))
                 return SignIn(again=False, login_hint=ticket.login_hint)
+            if waiting is not None and await work.use_proof(digest, waiting.expires_at):
+                await _live_app(work, waiting.ticket.app)
+                await self._add(work, waiting, secret)
+            ticket = _ticket(await work.requests.bind("consent", digest, now, session.session))
+            app = await _live_app(work, ticket.app)
             if not self._suits(ticket, app, session):
                 return await self._turn_away(work, ticket, app, session, digest)
             if target := await self._skip(work, ticket, app, session, digest):
@@ -123,6 +142,26 @@ class Consents:
         async with self._store.transaction() as work:
             ticket, app = await self._take(work, secret, session)
             return await self._completions[ticket.kind](work, Decision(app, ticket.state))
+
+    def _seal(self, waiting: _Waiting) -> str:
+        sealed = self._seals.seal(_OF, msgspec.json.encode(waiting))
+        return _SEALED + urlsafe_b64encode(sealed).decode().rstrip("=")
+
+    def _open(self, secret: str, now: datetime) -> _Waiting | None:
+        """What was sealed into the address, None for another address and after its time."""
+        if not secret.startswith(_SEALED):
+            return None
+        text = secret.removeprefix(_SEALED)
+        try:
+            plain = self._seals.open(_OF, urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        except ValueError:
+            return None
+        waiting = msgspec.json.decode(plain, type=_Waiting)
+        return waiting if waiting.expires_at > now else None
+
+    async def _add(self, work: OAuthTransaction, waiting: _Waiting, secret: str) -> None:
+        digest, text = self._digester.digest(secret), msgspec.json.encode(waiting.ticket).decode()
+        await work.requests.add("consent", digest, waiting.ticket.app, text, waiting.expires_at)
 
     async def _take(self, work: OAuthTransaction, secret: str, session: SessionFound) -> tuple[Ticket, App]:
         digest = self._digester.digest(secret)

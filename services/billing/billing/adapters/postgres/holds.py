@@ -97,12 +97,12 @@ _DUE = text(
 )
 # What gave everything back is forgotten after a while, what was captured with its transfers, since until then
 # it may be refunded and the audit needs it. The call that opened a hold goes with it, so that its repetition
-# can never meet a hold that is there. Slices, so that no transaction is long.
+# can never meet a hold that is there.
 _FORGET_HOLDS = """
-    WITH gone AS (DELETE FROM holds WHERE holds.id = ANY(ARRAY({found})) RETURNING holds.id), calls AS (
-        DELETE FROM operations WHERE operations.id = ANY(ARRAY(SELECT gone.id FROM gone))
+    WITH found AS MATERIALIZED ({found}), calls AS (
+        DELETE FROM operations WHERE operations.id = ANY(ARRAY(SELECT found.id FROM found))
     )
-    SELECT count(*) FROM gone
+    DELETE FROM holds WHERE holds.id = ANY(ARRAY(SELECT found.id FROM found))
 """
 _RETURNED = """
     SELECT h.id FROM holds AS h WHERE h.state IN ('voided', 'expired') AND h.resolved_at < :before
@@ -113,20 +113,15 @@ _DETACHED = """
     ORDER BY h.opened_at LIMIT :limit
 """
 _FORGET_CALLS = """
-    WITH gone AS (
-        DELETE FROM operations WHERE operations.id = ANY(ARRAY(
-            SELECT o.id FROM operations AS o WHERE o.temporary AND o.created_at < :before
-            ORDER BY o.created_at LIMIT :limit))
-        RETURNING operations.id
-    )
-    SELECT count(*) FROM gone
+    DELETE FROM operations WHERE operations.id = ANY(ARRAY(
+        SELECT o.id FROM operations AS o WHERE o.temporary AND o.created_at < :before
+        ORDER BY o.created_at LIMIT :limit))
 """
 _PRUNE = (
     text(_FORGET_HOLDS.format(found=_RETURNED)),
     text(_FORGET_HOLDS.format(found=_DETACHED)),
     text(_FORGET_CALLS),
 )
-_SLICE = 5_000
 # By account: index holds_account. Everybody's: holds_time. Open ones are few and may come by holds_due.
 _LIST = (
     f"SELECT {_SELECTED} FROM holds WHERE (opened_at, holds.id) < (:opened_at, CAST(:id AS uuid))"  # noqa: S608
@@ -184,12 +179,9 @@ class PostgresHolds:
         """See the port; found by holds_returned, holds_time and operations_temporary."""
         async with self._database.transaction() as connection:
             archived = await connection.scalar(ARCHIVED_UNTIL)
-        values = {"before": before, "detached": min(before, archived or BEGINNING), "limit": _SLICE}
+        values = {"before": before, "detached": min(before, archived or BEGINNING)}
         for statement in _PRUNE:
-            pruned = _SLICE
-            while pruned == _SLICE:
-                async with self._database.transaction() as connection:
-                    pruned = await connection.scalar(statement, values)
+            await self._database.delete(statement, values)
 
 
 def _hold(row: Sequence[Any]) -> Hold:

@@ -9,7 +9,7 @@ from billing.adapters.postgres.ledger import USAGE_INBOX
 from common.kit.db import Database
 
 _DUE = text("SELECT id::text FROM leases WHERE due_at <= :cutoff ORDER BY due_at LIMIT :limit")
-# A bounded number at a time, so that no transaction is long. Ids of usage are UUIDv7: the old ones lie
+# Ids of usage are UUIDv7: the old ones lie
 # together in the primary key, and `received_at` keeps one of another kind from being forgotten too early.
 _PRUNE_LEASES = text(
     "DELETE FROM leases WHERE ctid = ANY(ARRAY(SELECT ctid FROM leases WHERE state <> 'open'"
@@ -20,7 +20,6 @@ _PRUNE_INBOX = text(
     " AND id < CAST(:before AS uuid) AND received_at < now() - make_interval(days => :days)"
     " ORDER BY id LIMIT :limit)"
 )
-_CHUNK = 10_000
 
 
 class PostgresLeases:
@@ -39,11 +38,8 @@ class PostgresLeases:
         """Forget leases settled before `before`, and usage ids older than `inbox_days`."""
         oldest_kept = str(UUID(int=int(before.timestamp() * 1000) << 80))
         inbox = {"consumer": USAGE_INBOX, "before": oldest_kept, "days": inbox_days}
-        for statement, values in ((_PRUNE_LEASES, {"before": before}), (_PRUNE_INBOX, inbox)):
-            pruned = _CHUNK
-            while pruned == _CHUNK:
-                async with self._database.transaction() as connection:
-                    pruned = (await connection.execute(statement, values | {"limit": _CHUNK})).rowcount
+        await self._database.delete(_PRUNE_LEASES, {"before": before})
+        await self._database.delete(_PRUNE_INBOX, inbox)
 
     async def create_partitions(self, months: int) -> None:
         """Make the tables for this month and the `months` after it."""

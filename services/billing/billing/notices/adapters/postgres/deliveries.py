@@ -86,7 +86,11 @@ _AGAIN = text(
     "UPDATE webhook_deliveries SET status = 'pending', attempts = 0, leased = false, due_at = :now,"
     " finished_at = NULL WHERE endpoint = CAST(:endpoint AS uuid) AND id = :id RETURNING id"
 )
-_PRUNE = text("DELETE FROM webhook_deliveries WHERE status <> 'pending' AND finished_at < :before")
+_PRUNE = text(
+    "DELETE FROM webhook_deliveries WHERE webhook_deliveries.id = ANY(ARRAY(SELECT d.id"
+    " FROM webhook_deliveries AS d WHERE d.status <> 'pending' AND d.finished_at < :before"
+    " ORDER BY d.finished_at LIMIT :limit))"
+)
 
 
 class PostgresDeliveries:
@@ -176,8 +180,7 @@ class PostgresDeliveries:
 
     async def prune(self, before: datetime) -> None:
         """See the port."""
-        async with self._database.transaction() as connection:
-            await connection.execute(_PRUNE, {"before": before})
+        await self._database.delete(_PRUNE, {"before": before})
 
 
 async def _turn(connection: AsyncConnection, position: int, settled: int, now: datetime) -> tuple[int, int]:

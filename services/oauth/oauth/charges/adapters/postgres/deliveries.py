@@ -6,6 +6,8 @@ Deliveries are made by the transaction of what they tell (see stories), so there
 from datetime import datetime
 from operator import itemgetter
 
+from sqlalchemy import text
+
 from common.kit.db import Database
 from common.webhooks.attempts import LEASE, Outcome, next_attempt
 from oauth.charges.adapters.postgres.webhooks import SecretBox
@@ -48,7 +50,10 @@ _AGAIN = """
 UPDATE app_deliveries SET status = 'pending', attempts = 0, leased = false, due_at = $3, finished_at = NULL
  WHERE app = $1 AND id = $2 RETURNING id
 """
-_PRUNE = "DELETE FROM app_deliveries WHERE status <> 'pending' AND finished_at < $1"
+_PRUNE = text(
+    "DELETE FROM app_deliveries WHERE app_deliveries.id = ANY(ARRAY(SELECT d.id FROM app_deliveries AS d"
+    " WHERE d.status <> 'pending' AND d.finished_at < :before ORDER BY d.finished_at LIMIT :limit))"
+)
 
 
 class PostgresDeliveries:
@@ -108,5 +113,4 @@ class PostgresDeliveries:
 
     async def prune(self, before: datetime) -> None:
         """Forget what was finished before `before`."""
-        async with self._database.driver_transaction() as driver:
-            await driver.execute(_PRUNE, before)
+        await self._database.delete(_PRUNE, {"before": before})
