@@ -9,6 +9,7 @@ from typing import cast
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from litestar.types import ASGIApp
 
 from common.contracts.bootstrap import Bootstrap
@@ -32,6 +33,7 @@ from oauth.domain.tokens import Digester
 from oauth.identity.app import IDENTITY
 from oauth.parts import Feature, Parts
 from oauth.registry.app import REGISTRY
+from oauth.routes.errors import unrouted
 from oauth.routes.front import Asgi, Front
 from oauth.routes.pages.sessions import SessionCookie
 from oauth.settings import Settings
@@ -79,6 +81,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> Litestar:
         plugins=[plugin],
         lifespan=[running],
         dependencies={name: _from_state(name) for name in names},
+        exception_handlers={NotFoundException: unrouted, MethodNotAllowedException: unrouted},
         openapi_config=None,
     )
 

@@ -1,14 +1,11 @@
 """How commands fail and print, against a gateway that the test answers for."""
 
 import json
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from tollway.cli import app
 
@@ -25,101 +22,65 @@ PLANS = [
 ]  # fmt: skip
 
 
-class Gateway(BaseHTTPRequestHandler):
-    """Knows one user, and the key `right`."""
-
-    answers: ClassVar[dict[str, Any]] = {
-        "/api/users": {"data": [USER], "next": None},
-        "/api/keys": {"data": KEYS, "next": None},
-        "/api/billing/wallet": {
-            "account": ACCOUNT,
-            "balance": "9.9987",
-            "held": "0",
-            "free": "0.5",
-            "paid": "9.4987",
-            "currency": "USD",
-        },
-        "/api/billing/membership": {"account": ACCOUNT, "plan": "vip", "since": None, "until": "2026-02-15"},
-        "/api/billing/plans": {"data": PLANS, "version": 3, "next": None},
-        "/api/billing/holds": {"data": [{"id": "h1", "state": "open", "amount": "0.5"}], "next": None},
-        "/api/billing/holds/h1": {"id": "h1", "credits": {"revenue": "0.5"}},
-        "/api/billing/usage/r1/refunds": {"amount": "0.1", "currency": "USD", "balance": "9.1"},
-        "/api/billing/audit": {
-            "ok": False,
-            "checks": [{"name": "sums", "ok": False, "detail": "1 nano off"}],
-        },
-    }
-
-    def _answer(self) -> None:
-        self.rfile.read(int(self.headers.get("content-length", 0)))
-        if self.headers["authorization"] != "Bearer right":
-            self._send(401, {"detail": "The key is unknown.", "status": 401})
-        else:
-            self._send(200, self.answers[self.path.partition("?")[0]])
-
-    do_GET = do_POST = do_PUT = _answer  # noqa: N815  names that http.server calls
-
-    def _send(self, status: int, body: object) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        """Be silent."""
+ANSWERS: dict[str, Any] = {
+    "/api/users": {"data": [USER], "next": None},
+    "/api/keys": {"data": KEYS, "next": None},
+    "/api/billing/wallet": {
+        "account": ACCOUNT,
+        "balance": "9.9987",
+        "held": "0",
+        "free": "0.5",
+        "paid": "9.4987",
+        "currency": "USD",
+    },
+    "/api/billing/membership": {"account": ACCOUNT, "plan": "vip", "since": None, "until": "2026-02-15"},
+    "/api/billing/plans": {"data": PLANS, "version": 3, "next": None},
+    "/api/billing/holds": {"data": [{"id": "h1", "state": "open", "amount": "0.5"}], "next": None},
+    "/api/billing/holds/h1": {"id": "h1", "credits": {"revenue": "0.5"}},
+    "/api/billing/usage/r1/refunds": {"amount": "0.1", "currency": "USD", "balance": "9.1"},
+    "/api/billing/audit": {
+        "ok": False,
+        "checks": [{"name": "sums", "ok": False, "detail": "1 nano off"}],
+    },
+}
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Gateway) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-def tollway(url: str, *arguments: str, key: str = "right") -> Result:
-    return CliRunner().invoke(app, [*arguments, "--url", url, "--admin-key", key])
-
-
-def test_json_is_all_there_is_on_standard_output(url: str) -> None:
-    shown = tollway(url, "wallet", "show", "ADA@example.com", "--json")
+def test_json_is_all_there_is_on_standard_output(gateway: Any) -> None:
+    shown = gateway.run("wallet", "show", "ADA@example.com", "--json")
     assert shown.exit_code == 0
-    wallet = Gateway.answers["/api/billing/wallet"]
+    wallet = ANSWERS["/api/billing/wallet"]
     assert json.loads(shown.stdout) == {"email": "ada@example.com", **wallet}
 
 
-def test_a_member_is_shown_with_what_is_free(url: str) -> None:
-    shown = tollway(url, "memberships", "show", "ada@example.com", "--json")
+def test_a_member_is_shown_with_what_is_free(gateway: Any) -> None:
+    shown = gateway.run("memberships", "show", "ada@example.com", "--json")
     member = json.loads(shown.stdout)
     assert (member["plan"], member["until"], member["free"], member["paid"]) == (
         "vip", "2026-02-15", "0.5", "9.4987",
     )  # fmt: skip
 
 
-def test_holds_are_shown_and_a_charge_is_refunded(url: str) -> None:
-    listed = tollway(url, "holds", "list", "--email", "ada@example.com", "--state", "open", "--json")
+def test_holds_are_shown_and_a_charge_is_refunded(gateway: Any) -> None:
+    listed = gateway.run("holds", "list", "--email", "ada@example.com", "--state", "open", "--json")
     assert [hold["id"] for hold in json.loads(listed.stdout)] == ["h1"]
-    assert "revenue=0.5" in tollway(url, "holds", "show", "h1").stdout
-    refunded = tollway(url, "refunds", "create", "r1", "--amount", "0.1", "--reason", "black")
+    assert "revenue=0.5" in gateway.run("holds", "show", "h1").stdout
+    refunded = gateway.run("refunds", "create", "r1", "--amount", "0.1", "--reason", "black")
     assert refunded.stdout == "refunded 0.1 USD; the wallet has 9.1\n"
 
 
-def test_plans_are_listed_and_put_in_force_from_a_file(url: str, tmp_path: Path) -> None:
-    listed = tollway(url, "plans", "list")
+def test_plans_are_listed_and_put_in_force_from_a_file(gateway: Any, tmp_path: Path) -> None:
+    listed = gateway.run("plans", "list")
     assert "20 in 1 month: 1 month" in listed.stdout
-    assert json.loads(tollway(url, "plans", "list", "--json").stdout) == PLANS
+    assert json.loads(gateway.run("plans", "list", "--json").stdout) == PLANS
     file = tmp_path / "plans.toml"
     file.write_text('[[plans]]\nname = "vip"\nrules = [{amount = "20", gives = "1 month"}]\n')
-    assert tollway(url, "plans", "set", str(file)).stdout == "version 3: 1 plans\n"
+    assert gateway.run("plans", "set", str(file)).stdout == "version 3: 1 plans\n"
     file.write_text('[[plans]]\nname = "vip"\nprice = "20"\n')
-    failed = tollway(url, "plans", "set", str(file))
+    failed = gateway.run("plans", "set", str(file))
     assert failed.exit_code == 1
     assert failed.stderr.startswith(f"error: {file}:3: ")
     file.write_text("")
-    assert tollway(url, "plans", "set", str(file)).stderr == f"error: {file} has no [[plans]]\n"
+    assert gateway.run("plans", "set", str(file)).stderr == f"error: {file} has no [[plans]]\n"
 
 
 @pytest.mark.parametrize(
@@ -137,16 +98,17 @@ def test_plans_are_listed_and_put_in_force_from_a_file(url: str, tmp_path: Path)
     ],
 )
 def test_a_failure_is_one_line_on_standard_error(
-    url: str, arguments: tuple[str, ...], key: str, message: str
+    gateway: Any, arguments: tuple[str, ...], key: str, message: str
 ) -> None:
-    failed = tollway(url, *arguments, key=key)
+    failed = gateway.run(*arguments, key=key)
     assert failed.exit_code == 1
-    assert failed.stderr == message.format(url=url)
+    assert failed.stderr == message.format(url=gateway.url)
     assert failed.stdout == ""
 
 
-def test_a_gateway_that_is_away_is_one_line_too() -> None:
-    failed = tollway("http://127.0.0.1:9", "users", "list")
+def test_a_gateway_that_is_away_is_one_line_too(gateway: Any) -> None:
+    gateway.url = "http://127.0.0.1:9"
+    failed = gateway.run("users", "list")
     assert failed.exit_code == 1
     assert failed.stderr.startswith("error: http://127.0.0.1:9 does not answer")
     assert failed.stderr.count("\n") == 1
@@ -158,7 +120,7 @@ def test_a_suite_that_does_not_run_is_one_line_too(tmp_path: object) -> None:
     assert failed.stderr == f"error: the suite is not running on {tmp_path}; start it with `tollway up`\n"
 
 
-def test_an_audit_that_finds_something_shows_it_and_exits_with_1(url: str) -> None:
-    audit = tollway(url, "audit", "--json")
+def test_an_audit_that_finds_something_shows_it_and_exits_with_1(gateway: Any) -> None:
+    audit = gateway.run("audit", "--json")
     assert audit.exit_code == 1
     assert json.loads(audit.stdout)["checks"][0]["detail"] == "1 nano off"

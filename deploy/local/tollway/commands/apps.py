@@ -5,10 +5,13 @@ from typing import Annotated, Any
 import typer
 
 from tollway.options import suite_command
-from tollway.session import Session
+from tollway.session import Session, SessionError
 
 PATH = "/api/oauth/apps"
 COLUMNS = ("client_id", "name", "auth_method", "scopes", "fee", "secrets", "owner", "disabled_by")
+_AMOUNTS = ("amount", "amount_captured", "amount_refunded", "fee")
+CHARGE_COLUMNS = ("created_at", "id", "status", *_AMOUNTS, "user", "reference", "description")
+PAID_COLUMNS = ("created_at", "id", "app", "status", *_AMOUNTS, "reference", "description")
 
 app = typer.Typer(help="Third-party apps that people sign in to.", no_args_is_help=True)
 
@@ -76,6 +79,26 @@ def enable_app(session: Session, client_id: ClientId) -> None:
     """Let a disabled app go on."""
     view = session.send("POST", f"{PATH}/{client_id}/enable")
     session.output.line(f"{client_id} is enabled", view)
+
+
+@suite_command(app, "charges")
+def list_charges(
+    session: Session,
+    *,
+    user: Annotated[str | None, typer.Option("--user", help="What this user paid, by e-mail.")] = None,
+    client_id: Annotated[str | None, typer.Option("--app", help="What this app took.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only these, such as succeeded.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most charges to show.")] = 20,
+) -> None:
+    """List what apps charged, newest first: of a user, by an app, or both."""
+    asked = {"status": status} if status else {}
+    if user is not None:
+        asked |= {"user": session.user(user)["id"]} | ({"app": client_id} if client_id else {})
+        session.output.records(session.pages("/api/oauth/charges", asked, limit), PAID_COLUMNS)
+        return
+    if client_id is None:
+        raise SessionError("whose charges? --user EMAIL, --app CLIENT_ID or both")
+    session.output.records(session.pages(f"{PATH}/{client_id}/charges", asked, limit), CHARGE_COLUMNS)
 
 
 @suite_command(app, "keys")

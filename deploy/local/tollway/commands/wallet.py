@@ -8,6 +8,8 @@ from tollway.options import suite_command
 from tollway.periods import FromOption, ToOption, moments
 from tollway.session import Session
 
+COLUMNS = ("posted_at", "kind", "change", "balance", "held", "debit", "credit", "reference")
+
 app = typer.Typer(help="What a user can spend.", no_args_is_help=True)
 
 
@@ -32,4 +34,4 @@ def show_history(
     """List what moved a user's money, newest first, with the balance after each."""
     asked = {"account": session.user(email)["account"]} | ({"kind": kind} if kind else {})
     rows = session.pages("/api/billing/transfers", asked | moments(since, until), limit)
-    session.output.records(rows, ("posted_at", "kind", "change", "balance", "held", "debit", "credit"))
+    session.output.records(rows, COLUMNS)

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from common.contracts.errors import ForbiddenError
+
 BudgetPeriod = Literal["total", "day", "week", "month"]
 SpenderKind = Literal["key", "grant"]
 
@@ -53,6 +55,16 @@ class Principal(msgspec.Struct, frozen=True, array_like=True):
     limits: Limits = Limits()
     spender_kind: SpenderKind = "key"
     app: str = ""
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the caller may see and change what is not its own."""
+        return "admin" in self.scopes
+
+    def require_admin(self) -> None:
+        """ForbiddenError unless the caller is an admin."""
+        if not self.is_admin:
+            raise ForbiddenError("This takes an admin key.")
 
     def allows_model(self, model: str) -> bool:
         """Whether the spender's model list covers `model`."""

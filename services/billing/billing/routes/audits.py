@@ -8,7 +8,6 @@ from litestar.di import NamedDependency
 
 from billing.domain.audits import AuditReport, Served, parse_period
 from billing.domain.ports import Auditor
-from billing.routes.principals import require_admin
 from billing.usecases.audits import run_audit
 from common.contracts.errors import InvalidRequestError
 from common.contracts.principals import Principal
@@ -41,7 +40,7 @@ class AuditController(Controller):
         auditor: NamedDependency[Auditor],
     ) -> AuditReport:
         """Check everything, or a period, in one snapshot; the body is optional."""
-        require_admin(principal)
+        principal.require_admin()
         body = await request.body()
         try:
             wanted = msgspec.json.decode(body, type=AuditRequest) if body else AuditRequest()

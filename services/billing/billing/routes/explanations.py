@@ -10,7 +10,6 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from billing.domain.leases import is_uuid
 from billing.domain.ports import UsageReader
 from billing.domain.statements import UsageFilter, parse_cursor
-from billing.routes.principals import is_admin
 from billing.routes.usage import UsageDetail, usage_detail
 from billing.usecases.explanations import find_charges
 from common.contracts.errors import NotFoundError
@@ -40,7 +39,7 @@ class ExplanationController(Controller):
         limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
     ) -> ExplanationList:
         """Every charge of the request, or the record of this id, if the caller's own; an admin sees any."""
-        admin = is_admin(principal)
+        admin = principal.is_admin
         if "\0" in request_id or not (admin or is_uuid(principal.account)):
             raise NotFoundError("There is no charge of this request.")
         wanted = UsageFilter(account=None if admin else principal.account, request_id=request_id)

@@ -12,7 +12,7 @@ from billing.domain.holds import Hold, State
 from billing.domain.leases import is_uuid
 from billing.domain.ports import HoldReader
 from billing.domain.statements import NEWEST_ID, Position, parse_cursor
-from billing.routes.principals import account_of, is_admin
+from billing.routes.principals import account_of
 from billing.usecases.holds import find_hold, list_holds
 from common.contracts.errors import InvalidRequestError, NotFoundError
 from common.contracts.principals import Principal
@@ -88,7 +88,7 @@ class HoldController(Controller):
         """One hold; another account's is not found."""
         if not is_uuid(hold):
             raise NotFoundError("There is no such hold.")
-        return _item(await find_hold(holds, hold, None if is_admin(principal) else principal.account))
+        return _item(await find_hold(holds, hold, None if principal.is_admin else principal.account))
 
 
 def _position(after: str | None) -> Position:

@@ -10,7 +10,6 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from billing.domain.multipliers import multiplier_fields, multiplier_from_spec
 from billing.domain.ports import PriceShelf, PriceStore
 from billing.domain.prices import API_SOURCE
-from billing.routes.principals import require_admin
 from billing.usecases.prices import delete_multiplier, put_multiplier, read_book
 from common.contracts.bootstrap import MultiplierSpec
 from common.contracts.errors import InvalidRequestError
@@ -42,7 +41,7 @@ class MultiplierController(Controller):
         limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
     ) -> MultiplierList:
         """Every multiplier, whether it holds now or not; for admins, since groups may be customers."""
-        require_admin(principal)
+        principal.require_admin()
         book = await read_book(prices)
         rest = sorted((row for row in book.multipliers if row.name > (after or "")), key=lambda row: row.name)
         page = rest[:limit]
@@ -60,7 +59,7 @@ class MultiplierController(Controller):
         data: JSONBody[dict[str, Any]],
     ) -> Item:
         """Put a multiplier in force for new requests; the fields are those of `[[multipliers]]`."""
-        require_admin(principal)
+        principal.require_admin()
         try:
             spec = msgspec.convert({**data, "name": name}, MultiplierSpec)
         except msgspec.ValidationError as error:
@@ -76,7 +75,7 @@ class MultiplierController(Controller):
         name: FromPath[str],
     ) -> None:
         """New requests go without it."""
-        require_admin(principal)
+        principal.require_admin()
         await delete_multiplier(prices, shelf, name)
 
 

@@ -10,7 +10,6 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from billing.domain.ports import PriceShelf, PriceStore
 from billing.domain.prices import API_SOURCE, format_ms, price_from_spec, spec_fields
-from billing.routes.principals import require_admin
 from billing.usecases.prices import find_price, list_versions, put_price, read_book
 from common.contracts.bootstrap import PriceSpec
 from common.contracts.errors import InvalidRequestError
@@ -110,7 +109,7 @@ class PriceController(Controller):
         data: JSONBody[dict[str, Any]],
     ) -> PriceItem:
         """Put a price in force for new requests, at once or at its time; the fields of `[[prices]]`."""
-        require_admin(principal)
+        principal.require_admin()
         try:
             spec = msgspec.convert({**data, "model": _name(model)}, PriceSpec)
         except msgspec.ValidationError as error:

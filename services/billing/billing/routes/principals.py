@@ -6,7 +6,7 @@ from litestar.connection import ASGIConnection, Request
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
-from common.contracts.errors import ForbiddenError, InvalidKeyError
+from common.contracts.errors import InvalidKeyError
 from common.contracts.principals import Principal
 from common.kit.principal import PRINCIPAL_HEADER, PrincipalSigner
 
@@ -34,20 +34,9 @@ def provide_principal(request: Request[Any, Any, Any]) -> Principal:
     return principal
 
 
-def is_admin(principal: Principal) -> bool:
-    """Whether the caller may see and change what is not its own."""
-    return "admin" in principal.scopes
-
-
-def require_admin(principal: Principal) -> None:
-    """ForbiddenError unless the caller is an admin."""
-    if not is_admin(principal):
-        raise ForbiddenError("This takes an admin key.")
-
-
 def account_of(principal: Principal, account: str | None) -> str:
     """The account asked for: the caller's own unless an admin names another; ForbiddenError otherwise."""
     if account is None or account == principal.account:
         return principal.account
-    require_admin(principal)
+    principal.require_admin()
     return account

@@ -11,7 +11,6 @@ from billing.domain.leases import is_uuid
 from billing.domain.ports import UsageReader, Writer
 from billing.domain.refunds import Refund
 from billing.routes.idempotency import operation_id
-from billing.routes.principals import require_admin
 from billing.usecases.refunds import refund_charge
 from common.contracts.errors import InvalidRequestError, NotFoundError
 from common.contracts.principals import Principal
@@ -42,7 +41,7 @@ class RefundController(Controller):
         idempotency_key: Annotated[str | None, HeaderParameter(name="Idempotency-Key")] = None,
     ) -> Refund:
         """Refund a charge. The same Idempotency-Key of the same caller gets the first answer again."""
-        require_admin(principal)
+        principal.require_admin()
         if not is_uuid(record):
             raise NotFoundError("There is no such usage record.")
         id_ = operation_id("charge_refund", principal, idempotency_key)

@@ -12,7 +12,6 @@ from billing.domain.multipliers import multipliers_from_specs
 from billing.domain.periods import parse_period
 from billing.domain.prices import MAX_NAME, Draft, prices_from_specs
 from billing.domain.simulations import Simulation, Sums, UseFilter, check_period, largest
-from billing.routes.principals import require_admin
 from billing.usecases.simulations import Simulator
 from common.contracts.bootstrap import MultiplierSpec, PriceSpec
 from common.contracts.errors import InvalidRequestError
@@ -67,7 +66,7 @@ class SimulationController(Controller):
         data: JSONBody[dict[str, Any]],
     ) -> SimulationReport:
         """Price past usage again under the draft laid over the book; nothing is changed."""
-        require_admin(principal)
+        principal.require_admin()
         try:
             asked = msgspec.convert(data, SimulationRequest)
         except msgspec.ValidationError as error:

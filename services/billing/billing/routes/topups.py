@@ -10,7 +10,6 @@ from litestar.params import HeaderParameter, JSONBody
 from billing.domain.ports import Writer
 from billing.domain.topups import PostTopup, Topup
 from billing.routes.idempotency import operation_id
-from billing.routes.principals import require_admin
 from billing.usecases.topups import post_topup
 from common.contracts.errors import InvalidRequestError
 from common.contracts.principals import Principal
@@ -42,7 +41,7 @@ class TopupController(Controller):
         idempotency_key: Annotated[str | None, HeaderParameter(name="Idempotency-Key")] = None,
     ) -> Topup:
         """Credit a wallet. The same Idempotency-Key of the same caller gets the first answer again."""
-        require_admin(principal)
+        principal.require_admin()
         id_ = operation_id("topup", principal, idempotency_key)
         if len(data.reason) > _MAX_REASON:
             raise InvalidRequestError(f"A reason has at most {_MAX_REASON} characters.", param="reason")

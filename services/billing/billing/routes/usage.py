@@ -20,7 +20,7 @@ from billing.domain.statements import (
     parse_cursor,
 )
 from billing.domain.usage import applied_terms
-from billing.routes.principals import account_of, is_admin, require_admin
+from billing.routes.principals import account_of
 from billing.usecases.usage import find_usage, list_usage
 from common.contracts.errors import InvalidRequestError, NotFoundError
 from common.contracts.principals import Principal
@@ -110,7 +110,7 @@ def provide_filter(  # noqa: PLR0913  one per parameter
     """
     account = account_of(principal, account)
     if channel is not None:
-        require_admin(principal)
+        principal.require_admin()
     if spender is not None and not is_uuid(spender):
         raise InvalidRequestError("spender is the UUID of an API key or grant.", param="spender")
     if outcome is not None and outcome not in get_args(Outcome):
@@ -156,7 +156,7 @@ class UsageController(Controller):
         charges = await list_usage(usage, wanted, start, limit + 1)
         page = charges[:limit]
         cursor = page[-1].position.cursor() if len(charges) > limit else None
-        admin = is_admin(principal)
+        admin = principal.is_admin
         return UsageList([usage_item(charge, admin=admin) for charge in page], cursor)
 
     @get("/{record:str}")
@@ -169,7 +169,7 @@ class UsageController(Controller):
         """One charge and why it is what it is; another account's is not found."""
         if not is_uuid(record):
             raise NotFoundError("There is no such usage record.")
-        admin = is_admin(principal)
+        admin = principal.is_admin
         charge = await find_usage(usage, record, None if admin else principal.account)
         return usage_detail(charge, admin=admin)
 

@@ -13,7 +13,7 @@ from chat_relay.domain.channels import Channel
 from chat_relay.domain.costs import cost_from_spec, rate_from_text, spec_fields
 from chat_relay.usecases.channels import Channels
 from common.contracts.bootstrap import UnitPricesSpec
-from common.contracts.errors import ForbiddenError, InvalidKeyError
+from common.contracts.errors import InvalidKeyError
 from common.kit.money import format_rate
 from common.kit.principal import PRINCIPAL_HEADER, PrincipalSigner
 
@@ -96,8 +96,7 @@ def require_admin(connection: ASGIConnection, _handler: BaseRouteHandler) -> Non
     value = connection.headers.get(_HEADER)
     if value is None:
         raise InvalidKeyError("The request did not come through the gateway.")
-    if "admin" not in signer.verify(value.encode("latin-1")).scopes:
-        raise ForbiddenError("This needs a key with the scope `admin`.")
+    signer.verify(value.encode("latin-1")).require_admin()
 
 
 class ChannelController(Controller):

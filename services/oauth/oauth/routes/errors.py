@@ -17,6 +17,7 @@ from oauth.domain.signatures import ALGORITHMS
 NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 _LOG = logging.getLogger(__name__)
 _BASIC = 'Basic realm="tollway", charset="UTF-8"'
+_MESSAGES = {404: "There is no such endpoint.", 405: "The endpoint does not know this method."}
 _ALGORITHMS = f'algs="{" ".join(ALGORITHMS)}"'
 
 
@@ -34,7 +35,10 @@ def _oauth_error(_: Request[Any, Any, Any], error: ServiceError) -> Response[dic
 def _oauth_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, str]]:
     if error.status_code >= 500:
         return _oauth_unexpected(request, error)
-    return _oauth_error(request, InvalidRequestError("The request is malformed.", status=error.status_code))
+    message = _MESSAGES.get(error.status_code, "The request is malformed.")
+    response = _oauth_error(request, InvalidRequestError(message, status=error.status_code))
+    response.headers |= error.headers or {}
+    return response
 
 
 def _oauth_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:
@@ -48,6 +52,17 @@ oauth_handlers: ExceptionHandlersMap = {
     Exception: _oauth_unexpected,
 }
 """For controllers of endpoints that apps call: `exception_handlers = oauth_handlers`."""
+
+
+def unrouted(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    """For the application: 404 and 405 where nothing answers. Below /oauth/ stand protocol endpoints, whose
+    clients read RFC 6749's errors; the charge API and everything else tell a problem.
+    """
+    path = request.url.path
+    if path.startswith("/oauth/") and not path.startswith("/oauth/v1/"):
+        return _oauth_http_error(request, error)
+    answer: Response[Any] = request.app.exception_handlers[HTTPException](request, error)
+    return answer
 
 
 def _resource_error(request: Request[Any, Any, Any], error: OAuthError) -> Response[bytes]:

@@ -49,7 +49,7 @@ class Front:
             return
         try:
             if scope["method"] != "POST":
-                raise MethodNotAllowedException  # noqa: TRY301  told as the rest is
+                raise MethodNotAllowedException(headers={"allow": "POST"})  # noqa: TRY301  told as the rest
             answer = await hot.answer(scope, receive)
         except ClientGoneError:
             return

@@ -35,15 +35,12 @@ def provide_principal(request: Request[Any, Any, Any]) -> Principal:
     return principal
 
 
-def is_admin(principal: Principal) -> bool:
-    """Whether the caller may see and change what is not its own."""
-    return "admin" in principal.scopes
-
-
-def require_admin(principal: Principal) -> None:
-    """ForbiddenError unless the caller is an admin."""
-    if not is_admin(principal):
-        raise ForbiddenError("This takes an admin key.")
+def user_of(principal: Principal, user: UUID | None) -> str:
+    """The person asked for: the caller unless an admin names another; ForbiddenError otherwise."""
+    if user is None or str(user) == principal.user:
+        return principal.user
+    principal.require_admin()
+    return str(user)
 
 
 def cursor_of(after: str | None) -> str | None:

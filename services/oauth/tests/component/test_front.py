@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 CHARGES = "/oauth/v1/charges"
 
 
@@ -12,6 +14,37 @@ async def test_other_methods_of_a_hot_path_are_refused_or_go_on(oauth: Any, bare
         assert answer.status_code == 405, path
     listed = await oauth.http.get(CHARGES, headers=shop.headers)
     assert (listed.status_code, listed.json()["data"]) == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/oauth/token", 405, "POST"),
+        ("PUT", "/oauth/revoke", 405, "POST"),
+        ("GET", "/oauth/par", 405, "POST"),
+        ("DELETE", "/oauth/introspect", 405, "POST"),
+        ("GET", "/oauth/device_authorization", 405, "POST"),
+        ("PATCH", "/oauth/authorize", 405, "GET"),
+        ("GET", "/oauth/tokens", 404, ""),
+        ("POST", "/oauth/token/x", 404, ""),
+    ],
+)
+async def test_an_endpoint_that_is_not_there_is_told_in_the_words_of_the_protocol(
+    oauth: Any, method: str, path: str, status: int, allow: str
+) -> None:
+    answer = await oauth.http.request(method, path)
+    assert (answer.status_code, answer.json()["error"]) == (status, "invalid_request")
+    assert set(answer.json()) == {"error", "error_description"}
+    assert answer.headers["content-type"].startswith("application/json")
+    assert answer.headers["cache-control"] == "no-store"
+    assert allow in answer.headers.get("allow", "")
+
+
+@pytest.mark.parametrize("path", ["/oauth/v1/nothing", "/oauth/v1/charges/x/y/z", "/api/oauth/nothing", "/x"])
+async def test_elsewhere_what_is_not_there_is_a_problem(oauth: Any, path: str) -> None:
+    answer = await oauth.http.get(path)
+    assert (answer.status_code, answer.json()["status"]) == (404, 404)
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 async def test_a_slash_at_the_end_changes_nothing(oauth: Any, bare_shop: Any) -> None:

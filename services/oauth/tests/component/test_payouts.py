@@ -110,10 +110,18 @@ async def test_people_see_what_each_app_took(office: Office) -> None:
     assert (told["data"][0]["app_name"], told["data"][0]["reference"]) == (shop.app.name, "order-7")
     assert "fee" not in told["data"][0]
     moved = await shop.ledger.rows("SELECT kind FROM transfers WHERE reference = $1", charge["id"])
-    assert "hold_capture" in {row["kind"] for row in moved}, "the id leads to the balance history"
+    assert {row["kind"] for row in moved} & {"hold_capture", "hold_charge"}, (
+        "the id leads to the balance history"
+    )
     for app, count in ((shop.app.client_id, 1), (other.app.client_id, 0)):
         listed = await office.oauth.http.get("/api/oauth/charges", headers=person, params={"app": app})
         assert len(listed.json()["data"]) == count
+    path = f"/api/oauth/charges?user={shop.person.user}"
+    by_admin = (await office.oauth.http.get(path, headers=office.admin)).json()["data"]
+    assert [(one["id"], one["fee"]) for one in by_admin] == [(charge["id"], "0.1")]
+    for stranger in (office.owner, office.oauth.owner()):
+        assert (await office.oauth.http.get(path, headers=stranger)).status_code == 403
+    assert (await office.oauth.http.get(path[:-1], headers=office.admin)).status_code == 400
     seen = (await office.get("/charges")).json()["data"]
     assert [one["id"] for one in seen] == [charge["id"]]
     assert shop.person.user not in str(seen)

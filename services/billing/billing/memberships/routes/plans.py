@@ -8,7 +8,6 @@ from litestar.params import JSONBody
 from billing.memberships.domain.plans import API_SOURCE
 from billing.memberships.domain.ports import PlanStore
 from billing.memberships.usecases.plans import list_plans, put_plans
-from billing.routes.principals import require_admin
 from common.contracts.bootstrap import PlanSpec
 from common.contracts.plans import PlanBook
 from common.contracts.principals import Principal
@@ -47,7 +46,7 @@ class PlanController(Controller):
         data: JSONBody[PlanChange],
     ) -> PlanList:
         """Put these plans in force in place of all others; running memberships are judged by them too."""
-        require_admin(principal)
+        principal.require_admin()
         return _view(await put_plans(plans, data.plans, API_SOURCE))
 
 

@@ -24,7 +24,7 @@ from billing.notices.usecases.webhooks import (
     rotate_secret,
     try_webhook,
 )
-from billing.routes.principals import account_of, is_admin, require_admin
+from billing.routes.principals import account_of
 from common.contracts.errors import InvalidRequestError, NotFoundError
 from common.contracts.principals import Principal
 from common.kit.ids import uuid7
@@ -137,7 +137,7 @@ class WebhookController(Controller):
     ) -> NewWebhookView:
         """Register an endpoint; its signing secret is shown this once."""
         if data.all_accounts:
-            require_admin(principal)
+            principal.require_admin()
         endpoint = Endpoint(
             id=uuid7(),
             account=account_of(principal, account),
@@ -275,7 +275,7 @@ class WebhookController(Controller):
 async def _found(webhooks: EndpointStore, principal: Principal, webhook: str) -> Endpoint:
     if not is_uuid(webhook):
         raise NotFoundError("There is no such webhook.")
-    return await find_webhook(webhooks, webhook, None if is_admin(principal) else principal.account)
+    return await find_webhook(webhooks, webhook, None if principal.is_admin else principal.account)
 
 
 def _time(at: datetime | None) -> str | None:

@@ -14,7 +14,6 @@ from billing.payments.domain.codes import MAX_BATCH, Batch, Code
 from billing.payments.routes.payments import cursor_of, moment, payer_of
 from billing.payments.usecases.codes import Codes
 from billing.routes.idempotency import operation_id
-from billing.routes.principals import require_admin
 from common.contracts.errors import InvalidRequestError
 from common.contracts.principals import Principal
 from common.kit.ids import uuid7
@@ -90,7 +89,7 @@ class CodeController(Controller):
         data: JSONBody[CodesRequest],
     ) -> NewBatchView:
         """Make a batch; the codes are in this answer and nowhere else."""
-        require_admin(principal)
+        principal.require_admin()
         if not 0 < len(data.name) <= _MAX_NAME or not data.name.isprintable():
             raise InvalidRequestError(f"A name has 1 to {_MAX_NAME} characters.", param="name")
         now = clock()
@@ -117,7 +116,7 @@ class CodeController(Controller):
         limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
     ) -> CodeList:
         """The batches, or the codes of one."""
-        require_admin(principal)
+        principal.require_admin()
         if batch is None:
             batches = await codes.list_batches(cursor_of(before), limit + 1)
             cursor = str(batches[limit - 1].position) if len(batches) > limit else None
@@ -131,7 +130,7 @@ class CodeController(Controller):
         self, principal: NamedDependency[Principal], codes: NamedDependency[Codes], batch: FromPath[str]
     ) -> BatchView:
         """No code of the batch is redeemed any more; what was redeemed stays."""
-        require_admin(principal)
+        principal.require_admin()
         return _batch_view(await codes.revoke(batch))
 
 

@@ -24,7 +24,7 @@ from billing.payments.usecases.payments import Payments
 from billing.payments.usecases.recharge import find_ratio
 from billing.payments.usecases.reversals import Reversals
 from billing.routes.idempotency import operation_id
-from billing.routes.principals import account_of, is_admin, require_admin
+from billing.routes.principals import account_of
 from common.contracts.errors import InvalidRequestError
 from common.contracts.principals import Principal
 from common.kit.money import MAX_NANO, format_usd
@@ -169,7 +169,7 @@ class PaymentController(Controller):
         payment: FromPath[str],
     ) -> PaymentDetail:
         """One payment and what came of it back; another account's is not found."""
-        found = await payments.read(payment, None if is_admin(principal) else principal.account)
+        found = await payments.read(payment, None if principal.is_admin else principal.account)
         back = [_reversal_view(found, reversal) for reversal in await reversals.list_of(found)]
         return PaymentDetail(**_fields(found), reversals=back)
 
@@ -185,7 +185,7 @@ class PaymentController(Controller):
         idempotency_key: IdempotencyKey = None,
     ) -> ReversalView:
         """Give a payment or a part of it back. The same Idempotency-Key gets the same refund."""
-        require_admin(principal)
+        principal.require_admin()
         found = await payments.read(payment, None)
         if not 0 < len(data.reason) <= MAX_TEXT or "\0" in data.reason:
             raise InvalidRequestError(f"A reason has 1 to {MAX_TEXT} characters.", param="reason")

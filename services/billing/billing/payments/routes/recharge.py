@@ -8,7 +8,6 @@ from litestar.params import FromPath, JSONBody
 from billing.payments.domain.ports import RatioStore
 from billing.payments.domain.recharge import API_SOURCE, Ratio, format_price, make_ratio, parse_currency
 from billing.payments.usecases.recharge import list_ratios, put_ratio, remove_ratio
-from billing.routes.principals import require_admin
 from common.contracts.principals import Principal
 
 
@@ -56,7 +55,7 @@ class RechargeController(Controller):
         data: JSONBody[RatioRequest],
     ) -> RatioView:
         """Set a currency's price for payments made from now on."""
-        require_admin(principal)
+        principal.require_admin()
         return _view(await put_ratio(ratios, make_ratio(data.currency, data.price, API_SOURCE)))
 
     @delete("/{currency:str}")
@@ -67,7 +66,7 @@ class RechargeController(Controller):
         currency: FromPath[str],
     ) -> None:
         """Accept the currency no longer."""
-        require_admin(principal)
+        principal.require_admin()
         await remove_ratio(ratios, parse_currency(currency))
 
 

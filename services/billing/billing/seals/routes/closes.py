@@ -7,7 +7,6 @@ from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from billing.routes.principals import require_admin
 from billing.seals.domain.closes import parse_month
 from billing.seals.usecases.closes import Closer
 from common.contracts.principals import Principal
@@ -30,7 +29,7 @@ class CloseController(Controller):
         self, principal: NamedDependency[Principal], closer: NamedDependency[Closer]
     ) -> dict[str, Any]:
         """Oldest first; one a month, so there is never another page."""
-        require_admin(principal)
+        principal.require_admin()
         return {"data": [close.shown() for close in await closer.list_closes()], "next": None}
 
     @post()
@@ -41,6 +40,6 @@ class CloseController(Controller):
         data: JSONBody[CloseRequest],
     ) -> dict[str, Any]:
         """Close a month; 409 when it cannot be closed now. A closed month gives its row again."""
-        require_admin(principal)
+        principal.require_admin()
         close = await closer.close_month(parse_month(data.month))
         return close.shown()

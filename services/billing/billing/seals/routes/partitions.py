@@ -5,7 +5,6 @@ from typing import Any
 from litestar import Controller, get
 from litestar.di import NamedDependency
 
-from billing.routes.principals import require_admin
 from billing.seals.domain.ports import PartitionStore
 from billing.seals.usecases.partitions import list_partitions
 from common.contracts.principals import Principal
@@ -22,7 +21,7 @@ class PartitionController(Controller):
         self, principal: NamedDependency[Principal], partitions: NamedDependency[PartitionStore]
     ) -> dict[str, Any]:
         """By name, all at once: a few a month."""
-        require_admin(principal)
+        principal.require_admin()
         rows = [
             {
                 "name": row.name,

@@ -8,7 +8,6 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, QueryParameter
 
 from billing.domain.audits import BEGINNING, END, Period, parse_period
-from billing.routes.principals import require_admin
 from billing.seals.domain.ports import BilledUsage
 from billing.seals.domain.reconciliations import Tolerance
 from billing.seals.usecases.reconciliations import reconcile
@@ -39,7 +38,7 @@ class ReconciliationController(Controller):
         tolerance_percent: FromQuery[str] = "0",
     ) -> dict[str, Any]:
         """The body is the file. `from` and `to` bound when requests started; without, it is everything."""
-        require_admin(principal)
+        principal.require_admin()
         if not _PERCENT.fullmatch(tolerance_percent):
             raise InvalidRequestError("A percentage is a decimal below 100.", param="tolerance_percent")
         tolerance = Tolerance(tolerance_tokens, parse_decimal(tolerance_percent, 4))

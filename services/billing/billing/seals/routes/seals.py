@@ -8,7 +8,6 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
 from billing.domain.audits import parse_period
-from billing.routes.principals import require_admin
 from billing.seals.domain.ports import SealStore
 from billing.seals.domain.seals import ChainReport, Seal
 from billing.seals.usecases.seals import list_seals, verify_chain
@@ -43,7 +42,7 @@ class SealController(Controller):
         limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
     ) -> dict[str, Any]:
         """Newest first; the first one's digest is the head, worth keeping elsewhere."""
-        require_admin(principal)
+        principal.require_admin()
         page = await list_seals(seals, before, limit + 1)
         more = page[limit - 1].number if len(page) > limit else None
         return {"data": [_shown(seal) for seal in page[:limit]], "next": None if more is None else str(more)}
@@ -56,7 +55,7 @@ class SealController(Controller):
         data: JSONBody[VerifyRequest],
     ) -> ChainReport:
         """Recompute the chain from the rows."""
-        require_admin(principal)
+        principal.require_admin()
         expect = None if data.expect is None else _digest(data.expect)
         return await verify_chain(seals, parse_period(data.since, data.until), expect)
 

@@ -9,7 +9,6 @@ from litestar.response import Stream
 
 from billing.domain.ports import UsageReader
 from billing.domain.statements import UsageFilter
-from billing.routes.principals import is_admin
 from billing.routes.usage import END, provide_filter
 from billing.statements.domain.exports import columns_of, parse_format, writer_for
 from billing.statements.usecases.exports import export_usage
@@ -38,7 +37,7 @@ class ExportController(Controller):
     ) -> Stream:
         """What GET /api/billing/usage lists with the same filters, whole, as `csv`, `json` or `jsonl`."""
         kind = parse_format(format_)
-        admin = is_admin(principal)
+        admin = principal.is_admin
         writer = writer_for(kind, columns_of(admin=admin))
         return Stream(
             export_usage(usage, wanted, END, writer, admin=admin),

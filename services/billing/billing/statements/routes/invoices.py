@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipV
 from billing.domain.leases import is_uuid
 from billing.domain.periods import parse_period
 from billing.domain.ports import Clock
-from billing.routes.principals import account_of, is_admin
+from billing.routes.principals import account_of
 from billing.statements.domain.invoices import Invoice, IssuedInvoice, Party
 from billing.statements.domain.ports import InvoicePrinter
 from billing.statements.domain.rollups import parse_month
@@ -147,7 +147,7 @@ class InvoiceController(Controller):
         number: FromPath[str],
     ) -> Response[bytes] | Invoice:
         """An issued invoice, as a PDF when `.pdf` follows its number; another account's is not found."""
-        own = None if is_admin(principal) else principal.account
+        own = None if principal.is_admin else principal.account
         invoice = await invoices.find_invoice(number.removesuffix(".pdf"), own)
         return await _pdf(printer, invoice) if number.endswith(".pdf") else invoice
 

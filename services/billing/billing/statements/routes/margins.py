@@ -8,7 +8,6 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, QueryParameter, SkipValidation
 
 from billing.domain.ports import Clock
-from billing.routes.principals import require_admin
 from billing.statements.domain.margins import Margin
 from billing.statements.domain.ports import RollupStore
 from billing.statements.domain.rollups import parse_by, parse_days
@@ -62,7 +61,7 @@ class MarginController(Controller):
         until: Annotated[str | None, QueryParameter(name="to")] = None,
     ) -> MarginList:
         """Of every account; for admins."""
-        require_admin(principal)
+        principal.require_admin()
         kind = parse_by(by, ("channel", "model"))
         margins, total = await read_margins(rollups, kind, parse_days(since, until, clock().date()))
         return MarginList([_item(margin) for margin in margins], _item(total))

@@ -9,7 +9,7 @@ from litestar.params import FromQuery, QueryParameter, SkipValidation
 
 from billing.domain.leases import is_uuid
 from billing.domain.ports import Clock
-from billing.routes.principals import account_of, is_admin, require_admin
+from billing.routes.principals import account_of
 from billing.statements.domain.ports import RollupStore
 from billing.statements.domain.rollups import (
     Days,
@@ -83,7 +83,7 @@ class RollupController(Controller):
         account = account_of(principal, account)
         summed_by, kind = parse_by(by), parse_period_kind(period)
         if summed_by == "channel":
-            require_admin(principal)
+            principal.require_admin()
         days = parse_days(since, until, clock().date())
         place = parse_after(after)
         if account != "all" and not is_uuid(account):
@@ -92,7 +92,7 @@ class RollupController(Controller):
         rows = await sum_usage(rollups, query, place, limit + 1)
         page = rows[:limit]
         cursor = page[-1].key.cursor() if len(rows) > limit else None
-        admin = is_admin(principal)
+        admin = principal.is_admin
         return RollupList([_item(row, kind, days, admin=admin) for row in page], cursor)
 
 

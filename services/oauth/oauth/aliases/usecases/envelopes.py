@@ -18,7 +18,7 @@ from oauth.domain.errors import (
     UnauthorizedClientError,
     UnsupportedResponseTypeError,
 )
-from oauth.domain.parameters import required
+from oauth.domain.parameters import required, state_of
 from oauth.domain.ports import Clock, Decision, OAuthTransaction, Resource, Store
 from oauth.domain.redirects import find_redirect, form_targets, is_assured, place_of
 from oauth.domain.scopes import allowed_scopes, parse_scope
@@ -33,7 +33,6 @@ KIND = "envelope"
 """Of tickets that are completed by a code in this dialect."""
 COPY_LIFETIME = timedelta(minutes=10)
 """Of a code that a person copies by hand; the most that RFC 6749 section 4.1.2 recommends."""
-_MAX_STATE_BYTES = 10_240
 _OPEN = frozenset(("management_token",))
 """Scopes that SCOPE does not include: they are asked by name."""
 
@@ -92,9 +91,7 @@ class EnvelopeFlow:
             raise UnauthorizedClientError("This app must use the standard endpoints.")
         if parameters.get("response_type") != "code":
             raise UnsupportedResponseTypeError("The response_type is code.", param="response_type")
-        state, template = parameters.get("state", ""), parameters.get("redirect_template", "")
-        if len(state.encode()) > _MAX_STATE_BYTES:
-            raise InvalidRequestError(f"The state has more than {_MAX_STATE_BYTES} bytes.", param="state")
+        state, template = state_of(parameters), parameters.get("redirect_template", "")
         template = read_template(template, redirect_uri) if template else ""
         reply = Reply(redirect_uri, state, self._challenge(app, parameters), template)
         ticket = Ticket(

@@ -24,7 +24,6 @@ from oauth.domain.scopes import allowed_scopes, parse_scope
 
 Prompt = Literal["none", "login", "consent", "select_account"]
 PROMPTS: tuple[Prompt, ...] = ("none", "login", "consent", "select_account")
-MAX_STATE_BYTES = 10_240
 KNOWN = (
     "response_type",
     "response_mode",
@@ -88,14 +87,6 @@ def read_request(app: App, parameters: Mapping[str, str], now: datetime) -> Auth
         id_token_hint=_text(parameters, "id_token_hint", _LONGEST_TOKEN),
         dpop_jkt=_dpop_jkt(parameters),
     )
-
-
-def state_of(parameters: Mapping[str, str]) -> str:
-    """`state` as it was sent, at most 10 KiB of UTF-8; InvalidRequestError when longer."""
-    state = parameters.get("state", "")
-    if len(state.encode()) > MAX_STATE_BYTES:
-        raise InvalidRequestError(f"The state has more than {MAX_STATE_BYTES} bytes.", param="state")
-    return state
 
 
 def _check_response(parameters: Mapping[str, str]) -> None:

@@ -6,11 +6,12 @@ import msgspec
 
 from common.contracts.errors import ServiceError
 from common.contracts.identity import SessionFound
-from oauth.authorization.domain.requests import AuthorizationRequest, check_pushed, read_request, state_of
+from oauth.authorization.domain.requests import AuthorizationRequest, check_pushed, read_request
 from oauth.authorization.usecases.pushed import PushedRequests
 from oauth.domain.apps import App
 from oauth.domain.consents import Ticket
 from oauth.domain.errors import AccessDeniedError, InvalidRequestError, OAuthError
+from oauth.domain.parameters import state_of
 from oauth.domain.ports import Clock, Decision, IdTokens, OAuthTransaction
 from oauth.domain.redirects import answer, find_redirect, form_targets, is_assured, place_of
 from oauth.domain.tokens import CODE_LIFETIME, Digester

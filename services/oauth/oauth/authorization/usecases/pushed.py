@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import msgspec
 
-from oauth.authorization.domain.requests import KNOWN, read_request, state_of
+from oauth.authorization.domain.requests import KNOWN, read_request
 from oauth.domain.apps import App
 from oauth.domain.errors import InvalidRequestError, InvalidRequestUriError
+from oauth.domain.parameters import state_of
 from oauth.domain.ports import Clock, Store
 from oauth.domain.redirects import find_redirect
 from oauth.domain.tokens import Digester

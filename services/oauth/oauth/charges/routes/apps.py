@@ -22,7 +22,7 @@ from oauth.charges.usecases.payouts import Payouts
 from oauth.charges.usecases.refunds import Refunds
 from oauth.domain.apps import App
 from oauth.domain.ports import Store
-from oauth.routes.principals import ManagementController, cursor_of, is_admin, require_admin
+from oauth.routes.principals import ManagementController, cursor_of
 
 
 class EarningsView(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ async def provide_app(
     principal: NamedDependency[Principal], core_store: NamedDependency[Store], client_id: FromPath[str]
 ) -> App:
     """The app that the path names, when it is the caller's or the caller an admin; NotFoundError."""
-    return await find_app(core_store, None if is_admin(principal) else principal.user, client_id)
+    return await find_app(core_store, None if principal.is_admin else principal.user, client_id)
 
 
 class EarningsController(ManagementController):
@@ -129,6 +129,6 @@ class EarningsController(ManagementController):
         idempotency_key: IdempotencyKey = None,
     ) -> PayoutView:
         """Pay the app; for the operator."""
-        require_admin(principal)
+        principal.require_admin()
         payout = await payouts.create(app, data, idempotency_key, principal.user, principal.account)
         return show_payout(payout)

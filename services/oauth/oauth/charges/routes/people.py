@@ -1,6 +1,7 @@
-"""/api/oauth/charges: what apps took of the caller's own balance."""
+"""/api/oauth/charges: what apps took of somebody's balance."""
 
 from datetime import datetime
+from uuid import UUID
 
 import msgspec
 from litestar import get
@@ -14,12 +15,12 @@ from oauth.charges.routes.charges import PageLimit
 from oauth.charges.usecases.apps import find_app, find_apps
 from oauth.charges.usecases.charges import Charges
 from oauth.domain.ports import Store
-from oauth.routes.principals import ManagementController, cursor_of
+from oauth.routes.principals import ManagementController, cursor_of, user_of
 
 
 class PaidView(msgspec.Struct, frozen=True, kw_only=True):
     """A charge as the person who pays sees it. Its transfers in the balance history have `id` as their
-    reference; `reference` here is the app's own.
+    reference; `reference` here is the app's own. `fee`, the operator's share, is told to admins alone.
     """
 
     id: str
@@ -34,6 +35,7 @@ class PaidView(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     reference: str
     created_at: datetime
+    fee: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class PaidList(msgspec.Struct, frozen=True):
@@ -44,36 +46,37 @@ class PaidList(msgspec.Struct, frozen=True):
 
 
 class PaidController(ManagementController):
-    """The caller's own charges, by every app."""
+    """Charges by every app."""
 
     path = "/api/oauth/charges"
 
     @get()
-    async def list_(
+    async def list_(  # noqa: PLR0913  one per parameter
         self,
         principal: NamedDependency[Principal],
         core_store: NamedDependency[Store],
         charges: NamedDependency[Charges],
+        *,
+        user: FromQuery[UUID | None] = None,
         app: FromQuery[str | None] = None,
         status: FromQuery[Status | None] = None,
         after: FromQuery[str | None] = None,
         limit: PageLimit = 50,
     ) -> PaidList:
-        """Newest first; `app` is a client id."""
+        """The caller's own, newest first; an admin may name another `user`. `app` is a client id."""
         named = None if app is None else (await find_app(core_store, None, app)).id
         states = () if status is None else states_of(status)
-        found = await charges.list_page(
-            ChargeQuery(
-                app=named, user=principal.user, after=cursor_of(after), limit=limit + 1, states=states
-            )
-        )
+        paid_by = user_of(principal, user)
+        query = ChargeQuery(app=named, user=paid_by, after=cursor_of(after), limit=limit + 1, states=states)
+        found = await charges.list_page(query)
         page = found[:limit]
         apps = await find_apps(core_store, {charge.app for charge in page})
-        views = [_paid(charge, apps[charge.app].name) for charge in page]
+        admin = principal.is_admin
+        views = [_paid(charge, apps[charge.app].name, admin=admin) for charge in page]
         return PaidList(views, page[-1].id if len(found) > limit else None)
 
 
-def _paid(charge: Charge, app_name: str) -> PaidView:
+def _paid(charge: Charge, app_name: str, *, admin: bool) -> PaidView:
     taken_nano = charge.captured_nano if charge.state == "succeeded" else 0
     return PaidView(
         id=charge.id,
@@ -87,4 +90,5 @@ def _paid(charge: Charge, app_name: str) -> PaidView:
         description=charge.description,
         reference=charge.reference,
         created_at=charge.created_at,
+        fee=format_usd(charge.fee_nano) if admin else msgspec.UNSET,
     )

@@ -10,7 +10,7 @@ from litestar.params import JSONBody, SkipValidation
 from common.contracts.principals import Principal
 from oauth.identity.domain.keys import JWKS_MAX_AGE_S, SigningKey
 from oauth.identity.usecases.keys import KeyRing
-from oauth.routes.principals import ManagementController, require_admin
+from oauth.routes.principals import ManagementController
 
 
 class KeySetController(Controller):
@@ -60,7 +60,7 @@ class KeyController(ManagementController):
         key_ring: NamedDependency[SkipValidation[KeyRing]],
     ) -> KeyList:
         """The keys that are published."""
-        require_admin(principal)
+        principal.require_admin()
         return KeyList([_view(key) for key in await key_ring.published()])
 
     @post("/rotate", status_code=200)
@@ -71,7 +71,7 @@ class KeyController(ManagementController):
         data: JSONBody[Rotation],
     ) -> KeyList:
         """Make the next key before its time."""
-        require_admin(principal)
+        principal.require_admin()
         return KeyList([_view(key) for key in await key_ring.rotate(at_once=data.at_once)])
 
 

@@ -14,7 +14,7 @@ from common.kit.money import format_rate, parse_rate
 from oauth.domain.apps import App, AuthMethod, DisabledBy
 from oauth.registry.domain.apps import public_keys
 from oauth.registry.usecases.apps import NOBODY, Registrar
-from oauth.routes.principals import ManagementController, cursor_of, is_admin, require_admin
+from oauth.routes.principals import ManagementController, cursor_of
 
 PageLimit = Annotated[int, QueryParameter(ge=1, le=500)]
 
@@ -113,7 +113,7 @@ class AppController(ManagementController):
     ) -> AppList:
         """The caller's apps; with `all=true` everybody's, for admins. The operator's own key sees all."""
         if all_:
-            require_admin(principal)
+            principal.require_admin()
         owner = None if all_ or principal.user == NOBODY else principal.user
         found = await registrar.list_page(owner, cursor_of(after), limit + 1)
         page = found[:limit]
@@ -189,17 +189,17 @@ class AppController(ManagementController):
         client_id: FromPath[str],
     ) -> AppView:
         """Let it go on; what the operator disabled only the operator enables."""
-        return _view(await registrar.enable(owner_of(principal), client_id, by_operator=is_admin(principal)))
+        return _view(await registrar.enable(owner_of(principal), client_id, by_operator=principal.is_admin))
 
 
 def owner_of(principal: Principal) -> str | None:
     """Whose apps the caller reaches: everybody's as None for an admin, else their own."""
-    return None if is_admin(principal) else principal.user
+    return None if principal.is_admin else principal.user
 
 
 async def _disable(principal: Principal, registrar: Registrar, client_id: str) -> App:
     app = await registrar.get(owner_of(principal), client_id)
-    by_operator = is_admin(principal) and app.owner != principal.user
+    by_operator = principal.is_admin and app.owner != principal.user
     return await registrar.disable(owner_of(principal), client_id, by_operator=by_operator)
 
 
@@ -210,7 +210,7 @@ def _said(principal: Principal, data: AppCreate | AppPatch) -> dict[str, Any]:
         said["jwks"] = public_keys(said["jwks"])
     fee = said.pop("fee", None)
     if fee is not None:
-        require_admin(principal)
+        principal.require_admin()
         try:
             said["fee_micro"] = parse_rate(fee)
         except ValueError as error:

@@ -18,7 +18,7 @@ from oauth.domain.subjects import pairwise_subject
 from oauth.domain.tokens import Digester
 from oauth.registry.routes.apps import owner_of
 from oauth.registry.usecases.grants import GrantDesk, Listed
-from oauth.routes.principals import ManagementController, cursor_of, is_admin, require_admin
+from oauth.routes.principals import ManagementController, cursor_of, user_of
 
 PageLimit = Annotated[int, QueryParameter(ge=1, le=500)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -99,10 +99,9 @@ class GrantController(ManagementController):
         limit: PageLimit = 50,
     ) -> GrantList:
         """The caller's grants; an admin may name another person. With `ended=true` those that ended too."""
-        if user is not None and str(user) != principal.user:
-            require_admin(principal)
-        person = principal.user if user is None else str(user)
-        found = await grant_desk.list_given(person, cursor_of(after), limit + 1, live=not ended)
+        found = await grant_desk.list_given(
+            user_of(principal, user), cursor_of(after), limit + 1, live=not ended
+        )
         page = found[:limit]
         cursor = page[-1].grant.id if len(found) > limit else None
         return GrantList([_view(digester, listed) for listed in page], cursor)
@@ -139,7 +138,7 @@ class GrantController(ManagementController):
     ) -> None:
         """Every token of it is refused from now on, on every replica within a second."""
         mine = await grant_desk.get(owner_of(principal), str(grant))
-        by_operator = is_admin(principal) and mine.grant.user != principal.user
+        by_operator = principal.is_admin and mine.grant.user != principal.user
         await grant_desk.revoke(None if by_operator else principal.user, str(grant))
 
 
