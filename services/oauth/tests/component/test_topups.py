@@ -109,3 +109,54 @@ async def test_balance_and_orders_need_their_own_scopes(oauth: Any, cashier: Cas
     assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
     _, headers = await opened(oauth, "topup")
     assert (await oauth.http.get("/oauth/v1/balance", headers=headers)).status_code == 403
+
+
+@pytest.mark.parametrize("method", ["stripe_checkout", "stripe_invoice"])
+async def test_orders_through_ohmygpts_dialect_are_the_same_orders(
+    oauth: Any, cashier: Cashier, method: str
+) -> None:
+    _, headers = await opened(oauth, "topup")
+    path = f"/api/v1/user/oauth/app/create-{method.replace('_', '-')}-order"
+    # What the path says counts, whatever the body says of the method.
+    body = {"amount": "25", "return_url": "https://cards.example/thanks", "method": "cash"}
+    made = await oauth.http.post(path, json=body | {"idempotency_key": "k"}, headers=headers)
+    assert (made.status_code, made.json()["message"]) == (200, "Create order success"), made.text
+    order = made.json()["data"]
+    assert (order["status"], order["amount"], order["method"]) == ("open", "25", method)
+    assert order["url"].startswith("https://pay.example/")
+    keyed = headers | {"idempotency-key": "k"}
+    as_form = await oauth.http.post(path, data=body, headers=keyed)
+    standard = await oauth.http.post(ORDERS, json=body | {"method": method}, headers=keyed)
+    assert as_form.json()["data"] == standard.json() == order
+    assert (await oauth.http.get(f"{ORDERS}/{order['id']}", headers=headers)).json() == order
+    assert [(one.id, one.method, one.amount) for one in cashier.orders.values()] == [
+        (order["id"], method, "25")
+    ]
+    other = await oauth.http.post(path, json=body | {"amount": "26"}, headers=keyed)
+    told = other.json()
+    assert (other.status_code, told["statusCode"], told["errorType"], told["data"]) == (
+        422, 422, "idempotency_mismatch_error", None,
+    )  # fmt: skip
+
+
+async def test_ohmygpts_dialect_refuses_the_same_orders_in_its_envelope(oauth: Any, cashier: Cashier) -> None:
+    _, headers = await opened(oauth, "topup")
+    _, narrow = await opened(oauth, "balance")
+    path = "/api/v1/user/oauth/app/create-stripe-checkout-order"
+    for body, token, status, kind in (
+        ({"amount": "-1"}, headers, 400, "invalid_request_error"),
+        ({"amount": "0"}, headers, 400, "invalid_request_error"),
+        ({"amount": "1.0000000001"}, headers, 400, "invalid_request_error"),
+        ({"amount": "1000001"}, headers, 400, "invalid_request_error"),
+        ({}, headers, 400, "invalid_request_error"),
+        ({"amount": ["1"]}, headers, 400, "invalid_request_error"),
+        ({"amount": "1", "return_url": "https://evil.example/"}, headers, 400, "invalid_request_error"),
+        ({"amount": "1", "idempotency_key": "k" * 256}, headers, 400, "invalid_request_error"),
+        ({"amount": "1"}, narrow, 403, "insufficient_scope_error"),
+        ({"amount": "1"}, {}, 401, "oauth_invalid_token_error"),
+    ):
+        answer = await oauth.http.post(path, json=body, headers=token)
+        told = answer.json()
+        assert (answer.status_code, told["statusCode"], told["errorType"]) == (status, status, kind), body
+        assert told["data"] is None
+    assert cashier.orders == {}
