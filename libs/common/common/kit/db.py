@@ -1,7 +1,9 @@
 """PostgreSQL: one engine per service; use-cases open transactions, never across an upstream call."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 from sqlalchemy import TextClause, event, text
@@ -9,20 +11,27 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+_PATIENCE_S = 10
+_CLOSE_S = 2
+
 
 class Database:
     """A pool of `pool_size` connections with these server settings; 10 s of waiting for one is an error."""
 
     def __init__(self, url: str, pool_size: int = 8, settings: Mapping[str, str] | None = None) -> None:
+        own: dict[str, Any] = {"timeout": 5, "command_timeout": 60, "server_settings": dict(settings or {})}
         self.engine: AsyncEngine = create_async_engine(
             async_url(url),
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=10,
+            pool_timeout=_PATIENCE_S,
             pool_recycle=1800,
-            connect_args={"timeout": 5, "command_timeout": 60, "server_settings": dict(settings or {})},
+            connect_args=own,
         )
-        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._arguments = {**self.engine.dialect.create_connect_args(self.engine.url)[1], **own}
+        self._drivers: asyncio.LifoQueue[asyncpg.Connection | None] = asyncio.LifoQueue()
+        for _ in range(pool_size):
+            self._drivers.put_nowait(None)
         event.listen(self.engine.sync_engine, "handle_error", _treat_broken_protocol_as_disconnect)
 
     @asynccontextmanager
@@ -42,30 +51,23 @@ class Database:
 
     @asynccontextmanager
     async def driver(self) -> AsyncIterator[asyncpg.Connection]:
-        """As `driver_transaction` without one: each statement commits itself, for where one is all."""
-        async with self._driven() as (_, driver):
+        """As `driver_transaction` without one: each statement commits itself, for where one is all.
+
+        From a pool of its own, as large: to borrow one of SQLAlchemy's costs more than a small statement.
+        """
+        async with asyncio.timeout(_PATIENCE_S):
+            driver = await self._drivers.get()
+        try:
+            if driver is None or driver.is_closed():  # the server was killed while it lay in the pool
+                driver = await asyncpg.connect(**self._arguments)
             yield driver
-
-    @asynccontextmanager
-    async def mixed_transaction(self) -> AsyncIterator[tuple[AsyncConnection, asyncpg.Connection]]:
-        """As `driver_transaction`; the first is the same connection for SQLAlchemy's statements."""
-        async with self._driven() as (connection, driver), driver.transaction():
-            yield connection, driver
-
-    @asynccontextmanager
-    async def _driven(self) -> AsyncIterator[tuple[AsyncConnection, asyncpg.Connection]]:
-        async with self._autocommit.connect() as connection:
-            driver = await _driver_of(connection)
-            while driver.is_closed():  # the server was killed while it lay in the pool
-                await connection.invalidate()
-                driver = await _driver_of(connection)
-            try:
-                yield connection, driver
-            except BaseException as error:
-                broken = isinstance(error, asyncpg.InternalClientError)
-                if broken or driver.is_closed() or driver.is_in_transaction():
-                    await connection.invalidate()
-                raise
+        except BaseException as error:
+            broken = isinstance(error, asyncpg.InternalClientError)
+            if driver is not None and (broken or driver.is_in_transaction()):
+                driver.terminate()
+            raise
+        finally:
+            self._drivers.put_nowait(driver)
 
     async def delete(self, statement: TextClause, values: Mapping[str, object], limit: int = 5_000) -> None:
         """Run a DELETE of `:limit` rows until it finds fewer, so that no transaction is long."""
@@ -80,14 +82,11 @@ class Database:
             await connection.execute(text("SELECT 1"))
 
     async def close(self) -> None:
-        """Close every connection of the pool."""
+        """Close every connection that is not in use."""
+        idle = [self._drivers.get_nowait() for _ in range(self._drivers.qsize())]
+        closing = [driver.close(timeout=_CLOSE_S) for driver in idle if driver is not None]
+        await asyncio.gather(*closing, return_exceptions=True)
         await self.engine.dispose()
-
-
-async def _driver_of(connection: AsyncConnection) -> asyncpg.Connection:
-    raw = await connection.get_raw_connection()
-    driver: asyncpg.Connection = raw.driver_connection
-    return driver
 
 
 def async_url(url: str) -> str:

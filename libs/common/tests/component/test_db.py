@@ -80,6 +80,76 @@ async def test_a_killed_server_is_a_transient_failure_and_the_pool_recovers(
     await database.close()
 
 
+async def test_what_is_left_open_on_a_drivers_connection_is_not_lent_to_the_next(
+    kit_database: Database,
+) -> None:
+    await make_table(kit_database)
+    for _ in range(10):  # more than the pool has
+        with suppress(KeyError):
+            async with kit_database.driver() as driver:
+                await driver.execute("BEGIN; INSERT INTO facts DEFAULT VALUES")
+                raise KeyError
+    assert await count(kit_database) == 0
+    async with kit_database.driver() as driver:
+        assert not driver.is_in_transaction()
+
+
+async def test_drivers_are_lent_again_and_no_more_of_them_than_the_pool_has(kit_database: Database) -> None:
+    working, most = 0, 0
+
+    async def work() -> int:
+        nonlocal working, most
+        async with kit_database.driver() as driver:
+            working += 1
+            most = max(most, working)
+            await driver.fetchval("SELECT pg_sleep(0.001)")
+            working -= 1
+            return int(await driver.fetchval("SELECT pg_backend_pid()"))
+
+    pids = await asyncio.gather(*(work() for _ in range(50)))
+    assert most == len(set(pids)) == 8
+    assert {await work() for _ in range(3)} <= set(pids)
+
+
+async def test_a_cancelled_statement_gives_its_driver_back(kit_database: Database) -> None:
+    async def hang() -> None:
+        async with kit_database.driver_transaction() as driver:
+            entered.set()
+            await driver.execute("SELECT pg_sleep(60)")
+
+    for _ in range(10):  # more than the pool has
+        entered = asyncio.Event()
+        task = asyncio.create_task(hang())
+        await entered.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    async with kit_database.driver() as driver:
+        assert await driver.fetchval("SELECT 1") == 1
+
+
+async def test_drivers_recover_from_a_killed_server(postgres_server: EmbeddedPostgres) -> None:
+    postgres_server.ensure_database("kit", "kit")
+    database = Database(postgres_server.dsn("kit", "kit"))
+    working = asyncio.Event()
+
+    async def work() -> None:
+        while True:
+            async with database.driver_transaction() as driver:
+                await driver.execute("SELECT 1")
+                working.set()
+
+    tasks = [asyncio.create_task(work()) for _ in range(6)]
+    await working.wait()
+    await asyncio.to_thread(postgres_server.kill)
+    failures = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [failure for failure in failures if not is_transient(failure or AssertionError())] == []
+    await asyncio.to_thread(postgres_server.start)
+    for _ in range(20):
+        async with database.driver() as driver:
+            assert await driver.fetchval("SELECT 1") == 1
+    await database.close()
+
+
 async def test_a_deadlock_is_transient_and_a_broken_rule_is_not(kit_database: Database) -> None:
     with pytest.raises(DBAPIError) as caught:
         async with kit_database.transaction() as connection:

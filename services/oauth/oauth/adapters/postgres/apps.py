@@ -22,6 +22,7 @@ _ADD = text(
 _GET = text("SELECT * FROM apps WHERE id = CAST(:id AS uuid)")
 _FIND = text("SELECT * FROM apps WHERE client_id = :client_id")
 _FIND_MANY = "SELECT * FROM apps WHERE client_id = ANY($1::text[])"
+_READ_VERSIONS = "SELECT xmin, * FROM apps WHERE id = ANY($1::uuid[])"
 _GET_MANY = text("SELECT * FROM apps WHERE id = ANY(CAST(:ids AS uuid[]))")
 _LOCK = text("SELECT * FROM apps WHERE client_id = :client_id FOR UPDATE")
 _COUNT = text("SELECT count(*) FROM apps WHERE owner = CAST(:owner AS uuid) AND disabled_at IS NULL")
@@ -37,6 +38,7 @@ _WITHDRAW = text(
     "UPDATE apps SET scopes = array_remove(scopes, CAST(:scope AS text))"
     " WHERE CAST(:scope AS text) = ANY(scopes)"
 )
+_MOST_KNOWN = 1000
 _FIRST = "00000000-0000-0000-0000-000000000000"
 _LIST = text("SELECT * FROM apps WHERE id > CAST(:after AS uuid) ORDER BY id LIMIT :limit")
 _LIST_OWNED = text(
@@ -94,6 +96,24 @@ class PostgresApps:
         if owner is not None:
             statement, values = _LIST_OWNED, values | {"owner": owner}
         return [app_of(row) for row in await self._connection.execute(statement, values)]
+
+
+class KnownApps:
+    """Apps as they were read last, by id and row version (`xmin`): what did not change is not read again."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, App]] = {}
+
+    async def at(self, driver: asyncpg.Connection, versions: Collection[tuple[str, int]]) -> dict[str, App]:
+        """The apps, each as it was at its version or later."""
+        unknown = [id_ for id_, version in versions if self._known.get(id_, (None,))[0] != version]
+        if len(self._known) > _MOST_KNOWN:
+            self._known.clear()
+            unknown = [id_ for id_, _ in versions]
+        if unknown:
+            for row in await driver.fetch(_READ_VERSIONS, unknown):
+                self._known[str(row["id"])] = (row["xmin"], app_of(Fields(row)))
+        return {id_: self._known[id_][1] for id_, _ in versions}
 
 
 async def find_apps(driver: asyncpg.Connection, client_ids: Sequence[str]) -> list[App | None]:

@@ -15,7 +15,7 @@ from common.contracts.oauth import OAuthEvent
 from common.contracts.streams import event_subject
 from common.kit.db import Database, is_transient
 from common.kit.outbox import OutboxEvent, append
-from oauth.adapters.postgres.apps import PostgresApps, find_apps
+from oauth.adapters.postgres.apps import KnownApps, PostgresApps, find_apps
 from oauth.adapters.postgres.exchanges import PostgresExchanges
 from oauth.adapters.postgres.grants import PostgresGrants, PostgresPeople
 from oauth.adapters.postgres.requests import PostgresRequests
@@ -24,7 +24,14 @@ from oauth.domain.apps import App
 from oauth.domain.ports import Apps, Grants, People, Requests, Tokens
 from oauth.domain.tokens import LiveToken
 
-PLANNER = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
+PLANNER = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+}
 """Settings of the service's connections: every row is found by an index. Left to itself the planner reads all
 of a table while that is small, and a prepared statement keeps to that when it has grown.
 """
@@ -79,13 +86,15 @@ class PostgresStore:
 
     def __init__(self, database: Database, notify: Callable[[], None]) -> None:
         self._database = database
+        self._autocommit = database.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._notify = notify
+        self._known_apps = KnownApps()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
         """Commits when the block ends; UnavailableError when the database is away."""
         try:
-            async with self._database.mixed_transaction() as (connection, driver):
+            async with self._mixed_transaction() as (connection, driver):
                 work = PostgresTransaction(connection, driver)
                 yield work
                 await append(connection, [_outbox_event(event) for event in work.events])
@@ -112,12 +121,29 @@ class PostgresStore:
     async def find_tokens(self, digests: Sequence[bytes], now: datetime) -> Sequence[LiveToken | None]:
         """One query and no transaction around it."""
         async with self._driver() as driver:
-            return await find_live_tokens(driver, digests, now)
+            return await find_live_tokens(driver, self._known_apps, digests, now)
 
     async def prune(self, now: datetime) -> None:
         """Delete what ended long ago."""
         for statement in PRUNES:
             await self._database.delete(statement, prune_times(now))
+
+    @asynccontextmanager
+    async def _mixed_transaction(self) -> AsyncIterator[tuple[AsyncConnection, asyncpg.Connection]]:
+        """Begun by asyncpg, so that both have part in it."""
+        async with self._autocommit.connect() as connection:
+            driver = await _driver_of(connection)
+            while driver.is_closed():  # the server was killed while it lay in the pool
+                await connection.invalidate()
+                driver = await _driver_of(connection)
+            try:
+                async with driver.transaction():
+                    yield connection, driver
+            except BaseException as error:
+                broken = isinstance(error, asyncpg.InternalClientError)
+                if broken or driver.is_closed() or driver.is_in_transaction():
+                    await connection.invalidate()
+                raise
 
     @asynccontextmanager
     async def _driver(self) -> AsyncIterator[asyncpg.Connection]:
@@ -133,6 +159,12 @@ def as_unavailable(error: Exception) -> Exception:
     if isinstance(error, TimeoutError | OSError) or is_transient(error):
         return UnavailableError("The database is away.", retry_after_s=1)
     return error
+
+
+async def _driver_of(connection: AsyncConnection) -> asyncpg.Connection:
+    raw = await connection.get_raw_connection()
+    driver: asyncpg.Connection = raw.driver_connection
+    return driver
 
 
 def _outbox_event(event: OAuthEvent) -> OutboxEvent:
