@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
-from billing.domain.captures import CaptureHold, RefundHold
+from billing.domain.captures import CaptureHold, ChargeHold, RefundHold
 from billing.domain.holds import ExpireHolds, ExtendHold, OpenHold, VoidHold
 from billing.domain.leases import CloseLease, ExpireLeases, RequestLease
 from billing.domain.topups import PostTopup
 from billing.domain.usage import ChargeUsage
 from common.contracts import principals
-from common.contracts.holds import HoldCapture, HoldExtend, HoldOpen, HoldRefund, HoldVoid
+from common.contracts.holds import HoldCapture, HoldCharge, HoldExtend, HoldOpen, HoldRefund, HoldVoid
 from common.contracts.usage import UsageRecord
 
 COMFORT = 20
@@ -129,6 +129,8 @@ class ReferenceLedger:
                 outcome = ("count", sum(self._expire_hold(hold, now) for hold in due))
             case OpenHold(opening):
                 outcome = self._once(opening.hold, opening, lambda: self._open_hold(opening, now))
+            case ChargeHold(charge):
+                outcome = self._once(charge.open.hold, charge, lambda: self._charge_hold(charge, now))
             case ExtendHold(request) | CaptureHold(request) | VoidHold(request) | RefundHold(request):
                 outcome = self._once(request.id, request, lambda: self._use_hold(request, now))
             case _:
@@ -146,6 +148,26 @@ class ReferenceLedger:
         return answer
 
     def _open_hold(self, request: HoldOpen, now: datetime) -> Outcome:
+        hold = self._admit(request, now)
+        if isinstance(hold, Hold):
+            self._reserve(hold, "hold_open", request.amount_nano)
+            return self._told(hold)
+        return hold
+
+    def _charge_hold(self, request: HoldCharge, now: datetime) -> Outcome:
+        """What is charged at once is never held."""
+        hold, amount = self._admit(request.open, now), request.open.amount_nano
+        if isinstance(hold, Hold):
+            hold.amount = hold.captured = amount
+            hold.shares = {share.account: share.amount_nano for share in request.credits}
+            hold.state = "captured"
+            self.wallets[hold.account] -= amount
+            self.spenders[hold.spender].used += amount
+            self._move("hold_charge", amount)
+            return self._told(hold)
+        return hold
+
+    def _admit(self, request: HoldOpen, now: datetime) -> "Hold | Outcome":
         spender = self.spenders.setdefault(request.spender, Budget(request.account))
         if spender.account != request.account:
             return refused("conflict")
@@ -155,8 +177,7 @@ class ReferenceLedger:
         if lack is not None:
             return lack
         self.holds[request.hold] = hold
-        self._reserve(hold, "hold_open", request.amount_nano)
-        return self._told(hold)
+        return hold
 
     def _use_hold(self, request: HoldExtend | HoldCapture | HoldVoid | HoldRefund, now: datetime) -> Outcome:
         hold = self.holds.get(request.hold)
@@ -380,4 +401,6 @@ class ReferenceLedger:
 
 def _body(request: object) -> object:
     """What must be the same for an id to mean the same: not what the principal says of the spender now."""
+    if isinstance(request, HoldCharge):
+        return msgspec.structs.replace(request, open=_body(request.open))
     return msgspec.structs.replace(request, budget=None) if isinstance(request, HoldOpen) else request

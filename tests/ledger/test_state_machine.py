@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from sqlalchemy import text
 
 from billing.adapters.postgres.ledger import PostgresLedger
-from billing.domain.captures import CaptureHold, RefundHold
+from billing.domain.captures import CaptureHold, ChargeHold, RefundHold
 from billing.domain.holds import ExpireHolds, ExtendHold, OpenHold, VoidHold
 from billing.domain.leases import CloseLease, ExpireLeases, RequestLease
 from billing.domain.topups import PostTopup, Topup
@@ -34,6 +34,7 @@ from billing.usecases.writer import LedgerWriter
 from common.contracts.errors import ServiceError
 from common.contracts.holds import (
     HoldCapture,
+    HoldCharge,
     HoldCredit,
     HoldExtend,
     HoldOpen,
@@ -326,6 +327,23 @@ class Ledgers(RuleBasedStateMachine):
             self.holds[slot] = request.hold if known is None else uuid7()
         self.carry_out(OpenHold(msgspec.structs.replace(request, hold=self.holds[slot]), waits=False))
 
+    @rule(
+        slot=SLOTS,
+        who=st.integers(0, 3),
+        amount=AMOUNTS,
+        fee=st.integers(1, 30),
+        budget=st.one_of(st.none(), st.builds(Budget, AMOUNTS, st.sampled_from(("total", "day")))),
+    )
+    def charge_hold(self, slot: int, who: int, amount: int, fee: int, budget: Budget | None) -> None:
+        spender, self.holds[slot] = sorted(self.spenders)[who], uuid7()
+        opening = HoldOpen(
+            self.holds[slot], self.spenders[spender], spender, amount, 60, "key", budget, app="app"
+        )
+        shares: tuple[HoldCredit, ...] = (HoldCredit("revenue", amount),)
+        if fee < amount:
+            shares = (HoldCredit("revenue", amount - fee), HoldCredit("fees", fee))
+        self.carry_out(ChargeHold(HoldCharge(opening, uuid7(), shares), waits=False))
+
     @rule(slot=SLOTS, more=st.one_of(st.just(0), AMOUNTS), ttl_s=st.sampled_from((1, 3_600)))
     def extend_hold(self, slot: int, more: int, ttl_s: int) -> None:
         self.carry_out(ExtendHold(HoldExtend(self.holds[slot], uuid7(), more, ttl_s), waits=False))
@@ -349,13 +367,16 @@ class Ledgers(RuleBasedStateMachine):
     def expire_holds(self, slots: list[int]) -> None:
         self.carry_out(ExpireHolds(tuple(self.holds[slot] for slot in slots)))
 
-    @rule(slot=SLOTS, amount=AMOUNTS)
-    def reuse_a_hold_id(self, slot: int, amount: int) -> None:
+    @rule(slot=SLOTS, amount=AMOUNTS, data=st.data())
+    def reuse_a_hold_id(self, slot: int, amount: int, data: st.DataObject) -> None:
         """Another body under an id that was used."""
         known = self.reference.answers.get(self.holds[slot])
         if known is not None and isinstance(known[0], HoldOpen):
             request = msgspec.structs.replace(known[0], amount_nano=known[0].amount_nano + amount)
             self.carry_out(OpenHold(request, waits=False))
+        elif known is not None and isinstance(known[0], HoldCharge):
+            charge = msgspec.structs.replace(known[0], id=uuid7())
+            self.carry_out(data.draw(st.sampled_from((ChargeHold(charge), OpenHold(charge.open)))))
 
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:

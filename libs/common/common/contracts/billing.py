@@ -198,7 +198,8 @@ class HoldOpened(msgspec.Struct, frozen=True, tag="billing.hold.opened.v1", tag_
 class HoldCaptured(msgspec.Struct, frozen=True, tag="billing.hold.captured.v1", tag_field="type"):
     """`amount` was taken and `released` went back. `credits` say which ledger account got how much.
 
-    `free` is what of `amount` a free allowance paid.
+    `free` is what of `amount` a free allowance paid. `at_once`: nothing was held before it, `amount` came
+    straight out of the wallet, and there is no `billing.hold.opened.v1` of this hold.
     """
 
     id: str
@@ -216,6 +217,7 @@ class HoldCaptured(msgspec.Struct, frozen=True, tag="billing.hold.captured.v1", 
     balance: str
     held: str
     currency: str = "USD"
+    at_once: bool = False
 
 
 class HoldVoided(msgspec.Struct, frozen=True, tag="billing.hold.voided.v1", tag_field="type"):

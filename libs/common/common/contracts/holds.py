@@ -135,10 +135,10 @@ class HoldState(msgspec.Struct, frozen=True, array_like=True):
 
 
 class HoldCharge(msgspec.Struct, frozen=True, array_like=True):
-    """`open`, and capture all of it for `credits` by the id `id`, in one decision: both or neither.
+    """Take the amount of `open` for `credits` at once: a hold that is captured in the decision that opens it.
 
-    Refused and repeated as the two calls are: the refusal of the hold stays with its id, and who has opened
-    it before gets the capture. The credits are checked before anything is held.
+    Refused and repeated by the hold's id, as `open` is; where `open` alone has used that id, 409 `conflict`.
+    `id` is part of the body. The money never is in the held account.
     """
 
     open: HoldOpen

@@ -17,14 +17,17 @@ from billing.domain.errors import (
 from billing.domain.holds import (
     Hold,
     OpenHold,
+    admit,
     again,
     count_held,
     event_head,
     fingerprint,
     live_hold,
+    opening_body,
     remember,
     resolve,
 )
+from billing.domain.spenders import watch_budget
 from common.contracts.billing import HoldCaptured, HoldRefunded
 from common.contracts.errors import InvalidRequestError
 from common.contracts.holds import (
@@ -38,6 +41,7 @@ from common.contracts.holds import (
 from common.kit.money import format_usd
 
 if TYPE_CHECKING:
+    from billing.domain.accounts import Account
     from billing.domain.books import Books, Wanted
 
 
@@ -65,52 +69,40 @@ class CaptureHold(msgspec.Struct, frozen=True):
         amount = hold.remaining_nano if request.amount_nano is None else request.amount_nano
         _check_credits(hold, amount, request)
         customer = books.customers[hold.account]
-        hold.credits = {}
-        for credit in request.credits or (HoldCredit(REVENUE, amount),):
-            account = books.accounts[credit.account]
-            books.transfer("hold_capture", customer.held, account, credit.amount_nano, customer, hold.id)
-            hold.credits[credit.account] = credit.amount_nano
-        hold.captured_nano = amount
-        hold.free_nano = 0 if hold.paid_only else customer.spend_free(amount)
+        _take(books, hold, customer.held, "hold_capture", request.credits or (HoldCredit(REVENUE, amount),))
         count_held(books, hold, -amount)
-        books.spenders[hold.spender].use(amount, books.now)
         resolve(books, hold, "captured", "hold_release")
-        books.tell(
-            customer,
-            HoldCaptured(
-                **event_head(books, hold),
-                amount=format_usd(amount),
-                released=format_usd(hold.released_nano),
-                free=format_usd(hold.free_nano),
-                credits={name: format_usd(share) for name, share in hold.credits.items()},
-            ),
-        )
+        books.tell(customer, _captured(books, hold))
         return remember(books, request.id, body, hold, hold.credits)
 
 
 class ChargeHold(msgspec.Struct, frozen=True):
-    """Open a hold and capture all of it. `waits` as for OpenHold."""
+    """A hold that is captured as it is opened: nothing is set aside in between. `waits` as for OpenHold."""
 
     request: HoldCharge
     waits: bool = True
     size: int = 1
 
-    @property
-    def _parts(self) -> tuple[OpenHold, CaptureHold]:
-        request = self.request
-        capture = HoldCapture(request.open.hold, request.id, None, request.credits)
-        return OpenHold(request.open, self.waits), CaptureHold(capture)
-
     def want(self, wanted: Wanted) -> None:
-        """As both."""
-        for part in self._parts:
-            part.want(wanted)
+        """As OpenHold, and who gets the money."""
+        OpenHold(self.request.open).want(wanted)
+        wanted.platform.update(credit.account for credit in self.request.credits)
 
     def decide(self, books: Books) -> HoldState:
-        """One after the other; what could stop the second was checked before (hold_checks.check_charge)."""
-        opening, capture = self._parts
-        opening.decide(books)
-        return capture.decide(books)
+        """Take all of it out of the wallet, or refuse for ever; hold_checks.check_charge did the rest."""
+        request, opening = self.request, self.request.open
+        body = fingerprint("charge", *opening_body(opening), request.id, request.credits)
+        stored = books.result_of(opening.hold, body)
+        if stored is not None:
+            return again(stored)
+        hold = admit(books, opening, body, waits=self.waits)
+        customer = books.customers[hold.account]
+        hold.amount_nano = opening.amount_nano
+        _take(books, hold, customer.wallet, "hold_charge", request.credits)
+        watch_budget(books, books.spenders[hold.spender])
+        resolve(books, hold, "captured", "hold_release")
+        books.tell(customer, _captured(books, hold, at_once=True))
+        return remember(books, hold.id, body, hold, hold.credits)
 
 
 class RefundHold(msgspec.Struct, frozen=True):
@@ -169,6 +161,17 @@ def apportion(amount_nano: int, shares: dict[str, int]) -> dict[str, int]:
     return parts
 
 
+def _take(books: Books, hold: Hold, source: Account, kind: str, credits_: tuple[HoldCredit, ...]) -> None:
+    """Move the capture from `source` to those who get it. A free allowance pays first where it may."""
+    customer = books.customers[hold.account]
+    hold.credits = {credit.account: credit.amount_nano for credit in credits_}
+    for name, share in hold.credits.items():
+        books.transfer(kind, source, books.accounts[name], share, customer, hold.id)
+    hold.captured_nano = sum(hold.credits.values())
+    hold.free_nano = 0 if hold.paid_only else customer.spend_free(hold.captured_nano)
+    books.spenders[hold.spender].use(hold.captured_nano, books.now)
+
+
 def _check_credits(hold: Hold, amount_nano: int, request: HoldCapture) -> None:
     if amount_nano > hold.remaining_nano:
         message = f"${format_usd(hold.remaining_nano)} is held, ${format_usd(amount_nano)} is to be taken."
@@ -184,6 +187,17 @@ def _check_credits(hold: Hold, amount_nano: int, request: HoldCapture) -> None:
             raise InvalidRequestError("Only the hold's own app is credited.", param="credits")
         if not hold.paid_only:
             raise HoldNotPaidOnlyError("A free allowance may pay for this hold.", param="credits")
+
+
+def _captured(books: Books, hold: Hold, *, at_once: bool = False) -> HoldCaptured:
+    return HoldCaptured(
+        **event_head(books, hold),
+        amount=format_usd(hold.captured_nano),
+        released=format_usd(hold.released_nano),
+        free=format_usd(hold.free_nano),
+        credits={name: format_usd(share) for name, share in hold.credits.items()},
+        at_once=at_once,
+    )
 
 
 def _refunded(

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from common.contracts.errors import ServiceError
@@ -11,12 +12,14 @@ from common.contracts.holds import (
     HOLD_CHARGES,
     HOLD_OPEN,
     HOLD_REFUND,
+    HOLD_VOID,
     HoldCharge,
     HoldCharges,
     HoldCredit,
     HoldOpen,
     HoldRefund,
     HoldState,
+    HoldVoid,
 )
 from common.contracts.payables import PAYABLES_READ, PAYOUT_POST, PayablesRead, PayoutPost, PayoutState
 from common.contracts.principals import Budget
@@ -110,12 +113,60 @@ async def test_charges_of_one_message_are_decided_as_if_each_had_come_alone(bill
     await proved(billing)
 
 
-async def test_who_opened_the_hold_before_gets_the_capture(billing: Any) -> None:
+async def test_a_charge_goes_from_the_wallet_to_who_gets_it_and_is_told_once(billing: Any) -> None:
+    account = await billing.funded("10")
+    state = await charge(billing, account)
+    moved = await billing.rows(
+        "SELECT t.kind, d.name, c.name, t.amount FROM transfers AS t"
+        " JOIN accounts AS d ON d.id = debit_account JOIN accounts AS c ON c.id = credit_account"
+        " WHERE t.kind LIKE 'hold%' ORDER BY t.position"
+    )
+    wallet, fee = f"wallet:{account}", USD // 10
+    assert [tuple(row) for row in moved] == [
+        ("hold_charge", wallet, "app_payable:shop", USD - fee),
+        ("hold_charge", wallet, "fees", fee),
+    ]
+    told = await billing.events("billing.hold", 1)
+    assert [(event["type"], event["hold"], event["at_once"], event["held"]) for event in told] == [
+        ("billing.hold.captured.v1", state.hold, True, "0")
+    ]
+    await proved(billing)
+
+
+async def test_a_charge_of_a_hold_that_was_opened_before_is_a_conflict(billing: Any) -> None:
     account, hold = await billing.funded("10"), uuid7()
     opening = HoldOpen(hold, account, uuid7(), USD, 60, app="shop", paid_only=True)
-    await billing.rpc.call(HOLD_OPEN, opening)
     request = HoldCharge(opening, uuid7(), (HoldCredit("app_payable:shop", USD),))
-    assert (await billing.rpc.call(HOLD_CHARGE, request)).state == "captured"
+    await billing.rpc.call(HOLD_OPEN, opening)
+    assert await code_of(billing.rpc.call(HOLD_CHARGE, request)) == ("conflict", 409)
+    other = msgspec.structs.replace(opening, hold=uuid7())
+    made = HoldCharge(other, uuid7(), request.credits)
+    await billing.rpc.call(HOLD_CHARGE, made)
+    assert await code_of(billing.rpc.call(HOLD_OPEN, other)) == ("conflict", 409)
+    assert await code_of(billing.rpc.call(HOLD_CHARGE, HoldCharge(other, uuid7(), request.credits))) == (
+        "conflict",
+        409,
+    )
+    assert await code_of(billing.rpc.call(HOLD_VOID, HoldVoid(other.hold, uuid7()))) == (
+        "hold_already_captured",
+        409,
+    )
+    assert await billing.balance(account) == (8 * USD, USD)
+    await proved(billing)
+
+
+async def test_a_charge_counts_in_the_budget_and_tells_its_alert(billing: Any) -> None:
+    account, spender = await billing.funded("10"), uuid7()
+    budget = Budget(2 * USD, "day", alert_percent=50)
+    first = await charge(billing, account, spender=spender, budget=budget)
+    assert first.budget_left_nano == USD
+    alerts = await billing.events("billing.budget.alert.v1", 1)
+    assert [(event["used"], event["held"]) for event in alerts] == [("1", "0")]
+    await charge(billing, account, spender=spender, budget=budget)
+    assert await code_of(charge(billing, account, 10, spender=spender, budget=budget)) == (
+        "budget_exceeded",
+        403,
+    )
     await proved(billing)
 
 

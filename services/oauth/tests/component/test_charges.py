@@ -242,7 +242,10 @@ async def test_what_is_not_captured_in_time_expires(shop: Any) -> None:
 async def test_the_sweep_finds_what_expired_and_what_is_held_under_a_grant_that_ended(shop: Any) -> None:
     expired = await shop.charge("10", capture=False)
     await shop.ledger.rows("UPDATE holds SET expires_at = now()")
-    await shop.oauth.rows("UPDATE charges SET due_at = $1", shop.oauth.clock.now() - timedelta(seconds=1))
+    past = shop.oauth.clock.now() - timedelta(seconds=1)
+    await shop.oauth.rows(
+        "WITH c AS (UPDATE charges SET due_at = $1) UPDATE charges_due SET due_at = $1", past
+    )
     await swept(shop, expired["id"], "expired")
     held = await shop.charge("10", capture=False)
     await shop.oauth.rows("UPDATE grants SET revoked_at = now(), revoked_by = 'user'")
@@ -259,3 +262,34 @@ async def swept(shop: Any, charge: str, state: str) -> None:
             if rows[0][0] == state:
                 return
             await asyncio.sleep(0.1)  # reason: the interval of a poll
+
+
+async def test_who_must_be_looked_at_is_known_for_each_charge_and_for_no_other(shop: Any) -> None:
+    await shop.charge("1")
+    await shop.charge("1", capture=False)
+    captured = await shop.charge("1", capture=False)
+    await shop.act(f"{captured['id']}/capture")
+    canceled = await shop.charge("1", capture=False)
+    await shop.act(f"{canceled['id']}/cancel")
+    await shop.ask("1000")
+    both = await shop.oauth.rows(
+        "SELECT c.due_at, c.id, d.due_at, d.charge, d.held_by = c.grant_id"
+        " FROM (SELECT * FROM charges WHERE due_at IS NOT NULL) AS c"
+        " FULL JOIN charges_due AS d ON d.charge = c.id"
+    )
+    assert len(both) == 1
+    assert (both[0][:2], both[0][4]) == (both[0][2:4], True)
+
+
+async def test_what_is_out_of_date_is_looked_at_once_and_changes_nothing(shop: Any) -> None:
+    made = await shop.charge("1")
+    past = shop.oauth.clock.now() - timedelta(days=1)
+    await shop.oauth.rows(
+        "INSERT INTO charges_due (due_at, charge) SELECT $1, id FROM charges, generate_series(1, 150)", past
+    )
+    async with asyncio.timeout(15):
+        while True:
+            if not await shop.oauth.rows("SELECT FROM charges_due"):
+                break
+            await asyncio.sleep(0.1)  # reason: the interval of a poll
+    assert (await shop.get(f"/{made['id']}")).json() == made

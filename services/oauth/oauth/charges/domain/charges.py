@@ -110,11 +110,9 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ledger decided about a charge that was in the state `before`."""
+    """What the ledger decided about `charge`, which is as it was when it was asked for."""
 
-    charge: str
-    user: str
-    before: State
+    charge: Charge
     state: State
     captured_nano: int = 0
     fee_nano: int = 0
@@ -122,6 +120,25 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     failure: str = ""
     expires_at: datetime | None = None
     due_at: datetime | None = None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it has an event."""
+        return self.charge.state != self.state and self.state in ("succeeded", "canceled", "expired")
+
+    def after(self) -> Charge:
+        """The charge as it is then."""
+        known = self.charge
+        return msgspec.structs.replace(
+            known,
+            state=self.state,
+            captured_nano=self.captured_nano,
+            fee_nano=self.fee_nano,
+            remaining_nano=known.remaining_nano if self.remaining_nano is None else self.remaining_nano,
+            failure=self.failure,
+            expires_at=self.expires_at or known.expires_at,
+            due_at=self.due_at,
+        )
 
 
 class ChargeView(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from oauth.charges.domain.charges import Charge, ChargeView, State
 from oauth.charges.domain.refunds import Refund, RefundView, show_refund
 
 _ENCODER = msgspec.json.Encoder()
+_ENDS: dict[State, type[ChargeEvent]] = {"canceled": AppChargeCanceled, "expired": AppChargeExpired}
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -31,17 +32,11 @@ class Notice(msgspec.Struct, frozen=True):
     refund: RefundView | None = None
 
 
-def settled_event(charge: Charge, before: State, sequence: int) -> ChargeEvent | None:
-    """What a charge that was `before` became, None for what nobody needs to hear."""
-    kind: type[ChargeEvent]
-    if charge.state == "succeeded":
-        kind = AppChargeSucceeded if before == "opening" else AppChargeCaptured
-    elif charge.state == "canceled":
-        kind = AppChargeCanceled
-    elif charge.state == "expired":
-        kind = AppChargeExpired
-    else:
-        return None
+def settled_event(charge: Charge, before: State, sequence: int) -> ChargeEvent:
+    """What a charge that was `before` became: of a Settlement that is told."""
+    kind: type[ChargeEvent] = _ENDS.get(charge.state, AppChargeCaptured)
+    if charge.state == "succeeded" and before == "opening":
+        kind = AppChargeSucceeded
     return kind(**_fields(charge, sequence))
 
 
@@ -60,11 +55,6 @@ def notice(event: ChargeEvent, view: ChargeView, now: datetime, refund: Refund |
     kind = str(type(event).__struct_config__.tag).removeprefix("oauth.").removesuffix(".v1")
     told = None if refund is None else show_refund(refund)
     return _ENCODER.encode(Notice(event.id, kind, now, view, told))
-
-
-def is_told(before: State, state: State) -> bool:
-    """Whether a change from `before` to `state` has an event."""
-    return before != state and state in ("succeeded", "canceled", "expired")
 
 
 def _fields(charge: Charge, sequence: int) -> dict[str, Any]:

@@ -248,20 +248,14 @@ class Charges:
             if error.error_code == "hold_already_captured":
                 await self._decide(charge, None)
                 return
-        await self._settling.submit(
-            Settlement(
-                charge=charge.id, before="opening", state="failed", user=charge.user, failure=GRANT_ENDED
-            )
-        )
+        await self._settling.submit(Settlement(charge=charge, state="failed", failure=GRANT_ENDED))
 
 
 def _decided(charge: Charge, state: HoldState) -> Settlement:
     """What the ledger's answer means for the charge."""
     settlement = Settlement(
-        charge=charge.id,
-        before=charge.state,
+        charge=charge,
         state="succeeded",
-        user=charge.user,
         captured_nano=state.captured_nano,
         fee_nano=sum(share.amount_nano for share in state.shares if share.account == _FEES),
         remaining_nano=state.budget_left_nano,
@@ -286,12 +280,10 @@ def _refused(charge: Charge, error: ServiceError) -> Settlement:
         failure = LEDGER_CODES.get(code, OTHER)
         if failure == OTHER:
             _LOG.error("charge %s: the ledger refused it: %s: %s", charge.id, code, error.message)
-        return Settlement(
-            charge=charge.id, before="opening", state="failed", user=charge.user, failure=failure
-        )
+        return Settlement(charge=charge, state="failed", failure=failure)
     if code not in _OVER:
         raise error
-    return Settlement(charge=charge.id, before=charge.state, state=_OVER[code], user=charge.user)
+    return Settlement(charge=charge, state=_OVER[code])
 
 
 def _over(charge: Charge) -> InvalidStateError:

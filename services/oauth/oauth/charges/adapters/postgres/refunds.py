@@ -1,4 +1,4 @@
-"""The table of refunds. Lock order: people, charges, refunds."""
+"""The table of refunds. Lock order: charges, refunds, people."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -9,29 +9,32 @@ import asyncpg
 from common.contracts.errors import ServiceError
 from common.kit.db import Database
 from oauth.adapters.postgres.store import as_unavailable
-from oauth.charges.adapters.postgres.charges import charge_of
+from oauth.charges.adapters.postgres.charges import COLUMNS, charge_of
 from oauth.charges.adapters.postgres.stories import Stories
 from oauth.charges.domain.charges import PATIENCE, Charge
 from oauth.charges.domain.errors import ExceedsCaptureError, InvalidStateError
 from oauth.charges.domain.events import refunded_event
 from oauth.charges.domain.refunds import Refund
 
-_LOCK_CHARGE = "SELECT * FROM charges WHERE id = $1 FOR UPDATE"
+_LOCK_CHARGE = f"SELECT {COLUMNS} FROM charges WHERE id = $1 FOR NO KEY UPDATE"  # noqa: S608
 _FIND = "SELECT * FROM charge_refunds WHERE charge = $1 AND key = $2"
 _ADD = """
 INSERT INTO charge_refunds (id, charge, key, fingerprint, state, amount_nano, reason, created_at, due_at)
 VALUES ($1, $2, $3, $4, 'pending', $5, $6, $7, $8) RETURNING *
 """
 _SET_ASIDE = "UPDATE charges SET refunding_nano = refunding_nano + $2 WHERE id = $1"
-_USER = "SELECT user_id::text FROM charges WHERE id = $1"
 _SETTLE = """
 UPDATE charge_refunds SET state = $2, fee_nano = $3, due_at = NULL WHERE id = $1 AND state = 'pending'
 RETURNING *
 """
 _GET = "SELECT * FROM charge_refunds WHERE id = $1"
-_COUNT = """
+_COUNT = f"""
 UPDATE charges SET refunding_nano = refunding_nano - $2, refunded_nano = refunded_nano + $3,
-       fee_nano = fee_nano - $4 WHERE id = $1 RETURNING *
+       fee_nano = fee_nano - $4 WHERE id = $1 RETURNING {COLUMNS}
+"""  # noqa: S608
+_ENTER = """
+INSERT INTO app_entries (app, kind, object, charge, amount_nano, fee_nano, reference, posted_at)
+VALUES ($1, 'refund', $2, $3, $4, $5, $6, $7)
 """
 _CLAIM = "UPDATE charge_refunds SET due_at = $3 WHERE id = $1 AND due_at <= $2 RETURNING *"
 _CLAIM_DUE = """
@@ -95,8 +98,6 @@ class PostgresRefunds:
         return await self._all(_LIST, charge)
 
     async def _settle(self, driver: asyncpg.Connection, refund: Refund, fee_nano: int | None) -> Refund:
-        user = await driver.fetchval(_USER, refund.charge)
-        now = await self._stories.lock_people(driver, [user])
         await driver.fetchrow(_LOCK_CHARGE, refund.charge)
         state = "failed" if fee_nano is None else "succeeded"
         row = await driver.fetchrow(_SETTLE, refund.id, state, fee_nano or 0)
@@ -106,10 +107,14 @@ class PostgresRefunds:
         given_nano = 0 if fee_nano is None else amount_nano
         counted = await driver.fetchrow(_COUNT, refund.charge, amount_nano, given_nano, fee_nano or 0)
         if fee_nano is not None:
-            (sequence,) = await self._stories.number(driver, [user])
             charge = charge_of(counted)
-            event = refunded_event(charge, settled, sequence)
-            await self._stories.tell(driver, [(event, charge, settled)], now)
+            listening = await self._stories.listening(driver, charge.app)
+            event = refunded_event(charge, settled, await self._stories.number(driver, charge.user))
+            await driver.execute(
+                _ENTER, charge.app, refund.id, charge.id, -amount_nano, -fee_nano, charge.reference,
+                self._stories.now(),
+            )  # fmt: skip
+            await self._stories.tell(driver, [(event, charge, settled)], listening)
         return settled
 
     async def _all(self, statement: str, *values: Any) -> list[Refund]:

@@ -1,13 +1,12 @@
-"""What is written when the money of an app moved: the event, its webhook, the line of its statement."""
+"""What is told when the money of an app moved: the event and its webhook."""
 
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from datetime import datetime
 
 import asyncpg
 import msgspec
 
-from common.contracts.oauth import AppChargeRefunded, ChargeEvent
+from common.contracts.oauth import ChargeEvent
 from common.contracts.streams import event_subject
 from common.kit import outbox
 from common.kit.outbox import OutboxEvent
@@ -15,21 +14,11 @@ from oauth.charges.domain.charges import Charge
 from oauth.charges.domain.refunds import Refund
 
 Story = tuple[ChargeEvent, Charge, Refund | None]
-_LOCK = "SELECT 1 FROM people WHERE user_id = ANY($1::uuid[]) ORDER BY user_id FOR NO KEY UPDATE"
-_NUMBER = """
-UPDATE people AS p SET event_sequence = p.event_sequence + n.count
-  FROM unnest($1::uuid[], $2::bigint[]) AS n (user_id, count) WHERE p.user_id = n.user_id
-RETURNING p.user_id::text, p.event_sequence
-"""
-_LISTENING = "SELECT app::text FROM app_webhooks WHERE app = ANY($1::uuid[]) AND enabled"
+_NUMBER = "UPDATE people SET event_sequence = event_sequence + 1 WHERE user_id = $1 RETURNING event_sequence"
+_LISTENING = "SELECT app::text FROM app_webhooks WHERE app = $1 AND enabled"
 _DELIVER = """
 INSERT INTO app_deliveries (app, event, type, body, due_at, created_at)
 SELECT *, $5, $5 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[])
-"""
-_ENTER = """
-INSERT INTO app_entries (app, kind, object, charge, amount_nano, fee_nano, reference, posted_at)
-SELECT *, $8 FROM unnest(
-    $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::text[])
 """
 
 
@@ -44,39 +33,30 @@ class Stories:
         self._clock = clock
         self._notice = notice
 
-    async def lock_people(self, driver: asyncpg.Connection, users: Collection[str]) -> datetime:
-        """Before anything else of theirs is locked, always in one order; the time is read after that."""
-        if users:
-            await driver.execute(_LOCK, list(users))
+    async def number(self, driver: asyncpg.Connection, user: str) -> int:
+        """The next number of the person's gap-free sequence; whoever wants one too waits for the commit."""
+        number: int = await driver.fetchval(_NUMBER, user)
+        return number
+
+    def now(self) -> datetime:
+        """The time of what is written."""
         return self._clock()
 
-    async def number(self, driver: asyncpg.Connection, users: Sequence[str]) -> list[int]:
-        """The next number of each person's gap-free sequence, for each mention."""
-        if not users:
-            return []
-        counts = Counter(users)
-        rows = await driver.fetch(_NUMBER, list(counts), list(counts.values()))
-        last = {user: last - counts[user] for user, last in rows}
-        numbers = []
-        for user in users:
-            last[user] += 1
-            numbers.append(last[user])
-        return numbers
+    async def listening(self, driver: asyncpg.Connection, app: str) -> Collection[str]:
+        """The app, when it has a webhook."""
+        return [row[0] for row in await driver.fetch(_LISTENING, app)]
 
-    async def tell(self, driver: asyncpg.Connection, stories: Sequence[Story], now: datetime) -> None:
-        """Write all that follows from these events."""
+    async def tell(
+        self, driver: asyncpg.Connection, stories: Sequence[Story], listening: Container[str]
+    ) -> None:
+        """Write all that follows from these events, whose people's rows are locked: so time does not go back
+        from one event of a person to the next. `listening` are apps with a webhook.
+        """
         if not stories:
             return
+        now = self._clock()
         packets = outbox.packets([_event(event) for event, _, _ in stories])
         await driver.execute(outbox.INSERT_PACKETS, packets, now)
-        await self._deliver(driver, stories, now)
-        lines = [line for line in map(_line, stories) if line is not None]
-        if lines:
-            await driver.execute(_ENTER, *map(list, zip(*lines, strict=True)), now)
-
-    async def _deliver(self, driver: asyncpg.Connection, stories: Sequence[Story], now: datetime) -> None:
-        rows = await driver.fetch(_LISTENING, list({charge.app for _, charge, _ in stories}))
-        listening = {row[0] for row in rows}
         heard = [story for story in stories if story[1].app in listening]
         if heard:
             await driver.execute(
@@ -87,24 +67,6 @@ class Stories:
                 [self._notice(event, charge, now, refund) for event, charge, refund in heard],
                 now,
             )
-
-
-def _line(story: Story) -> tuple[object, ...] | None:
-    event, charge, refund = story
-    if isinstance(event, AppChargeRefunded) and refund is not None:
-        amounts = (-refund.amount_nano, -refund.fee_nano)
-        return (charge.app, "refund", refund.id, charge.id, *amounts, charge.reference)
-    if charge.state != "succeeded":
-        return None
-    return (
-        charge.app,
-        "charge",
-        charge.id,
-        charge.id,
-        charge.captured_nano,
-        charge.fee_nano,
-        charge.reference,
-    )
 
 
 def _type(event: ChargeEvent) -> str:
