@@ -110,9 +110,7 @@ async def test_people_see_what_each_app_took(office: Office) -> None:
     assert (told["data"][0]["app_name"], told["data"][0]["reference"]) == (shop.app.name, "order-7")
     assert "fee" not in told["data"][0]
     moved = await shop.ledger.rows("SELECT kind FROM transfers WHERE reference = $1", charge["id"])
-    assert {row["kind"] for row in moved} & {"hold_charge", "hold_charge"}, (
-        "the id leads to the balance history"
-    )
+    assert "hold_charge" in {row["kind"] for row in moved}, "the id leads to the balance history"
     for app, count in ((shop.app.client_id, 1), (other.app.client_id, 0)):
         listed = await office.oauth.http.get("/api/oauth/charges", headers=person, params={"app": app})
         assert len(listed.json()["data"]) == count

@@ -94,8 +94,8 @@ WITH claimed AS (
 SELECT {COLUMNS} FROM claimed
 """  # noqa: S608
 # What is held under a grant that ended, or for an app that is disabled, goes back at once; the rest is what
-# nobody was heard of in time. Only grants and apps that ended while something can still be held are looked at:
-# whatever else there is, the search costs the same.
+# nobody was heard of in time. Only grants and apps that ended while something can still be held are looked
+# at: whatever else there is, the search costs the same.
 _CLAIM_DUE = f"""
 WITH found AS (
     (SELECT due_at, charge FROM charges_due WHERE due_at <= $1 ORDER BY due_at LIMIT $3)
