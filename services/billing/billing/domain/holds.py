@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from billing.domain.accounts import LONG_AGO
 from billing.domain.allowances import renew_allowance
 from billing.domain.errors import (
     HoldCapturedError,
@@ -277,7 +278,7 @@ def fingerprint(*body: object) -> bytes:
 def remember(
     books: Books, id_: str, body: bytes, hold: Hold, shares: Mapping[str, int] | None = None
 ) -> HoldState:
-    """The answer, which the same id with the same body gets from now on."""
+    """The answer, which the same id with the same body gets from now on: the hold's own as long as it is."""
     spender = books.spenders[hold.spender]
     state = HoldState(
         hold=hold.id,
@@ -291,10 +292,9 @@ def remember(
         free_nano=hold.free_nano,
         balance_nano=books.customers[hold.account].wallet.balance,
         budget_left_nano=None if spender.budget_nano is None else spender.budget_left(),
-        expires_at_ms=_milliseconds(hold.expires_at),
+        expires_at_ms=(hold.expires_at - LONG_AGO) // timedelta(milliseconds=1),
         shares=tuple(HoldCredit(*share) for share in shares.items()) if shares else (),
     )
-    # What opened a hold is remembered as long as the hold is.
     books.remember(id_, body, _DONE + _ENCODER.encode(state), temporary=id_ != hold.id)
     return state
 
@@ -398,7 +398,3 @@ def _opened(books: Books, hold: Hold, *, extended: bool) -> HoldOpened:
         extended=extended,
         expires_at=hold.expires_at.astimezone(UTC).isoformat(timespec="milliseconds"),
     )
-
-
-def _milliseconds(moment: datetime) -> int:
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
