@@ -1,9 +1,10 @@
-"""RS256 by joserfc, in threads: a key takes 0.1 to 1 s to make, a signature 1 to 2 ms.
+"""RS256 by joserfc, in threads: a key takes 0.1 to 1 s to make, a signature 0.7 ms, during which others run.
 
 joserfc and what it stands on (10 MB) are loaded by the first key that is made or signs.
 """
 
 import asyncio
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -55,13 +56,20 @@ class RsaSigner:
 
     async def sign(self, key: SigningKey, claims: Mapping[str, object]) -> str:
         """VaultError under another `secret_key`."""
-        return await asyncio.to_thread(self._sign, key, dict(claims))
+        header = {"typ": "JWT", "alg": ALGORITHM, "kid": key.kid}
+        signed = b".".join(_base64url(msgspec.json.encode(part)) for part in (header, claims))
+        signature = await asyncio.to_thread(self._sign, key, signed)
+        return (signed + b"." + _base64url(signature)).decode()
 
-    def _sign(self, key: SigningKey, claims: dict[str, object]) -> str:
-        from joserfc import jwt  # noqa: PLC0415  see the module
+    def _sign(self, key: SigningKey, signed: bytes) -> bytes:
         from joserfc.jwk import RSAKey  # noqa: PLC0415  see the module
+        from joserfc.jws import JWSRegistry  # noqa: PLC0415  see the module
 
         private = self._opened.get(key.kid)
         if private is None:
             private = self._opened[key.kid] = RSAKey.import_key(self._vault.open(key.kid, key.sealed))
-        return jwt.encode({"alg": ALGORITHM, "kid": key.kid}, claims, private, algorithms=[ALGORITHM])
+        return JWSRegistry.algorithms[ALGORITHM].sign(signed, private)
+
+
+def _base64url(part: bytes) -> bytes:
+    return urlsafe_b64encode(part).rstrip(b"=")
