@@ -41,7 +41,7 @@ class PrincipalSigner:
         return payload + b"." + _mac(self._keys[self._signing_id], payload)
 
     def verify(self, header: bytes) -> Principal:
-        """The principal, or InvalidKeyError when it is forged, expired or made with an unknown key."""
+        """The principal; InvalidKeyError when it is forged, expired, absent or made with an unknown key."""
         payload, _, mac = header.rpartition(b".")
         key_id, _, body = payload.partition(b".")
         key = self._keys.get(key_id)

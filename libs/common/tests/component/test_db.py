@@ -35,6 +35,22 @@ async def test_a_block_commits_when_it_ends_and_not_when_it_raises(kit_database:
     assert await count(kit_database) == 1
 
 
+async def test_a_long_delete_goes_in_transactions_of_a_few_rows(kit_database: Database) -> None:
+    await make_table(kit_database)
+    async with kit_database.transaction() as connection:
+        await connection.execute(text("INSERT INTO facts SELECT FROM generate_series(1, 12)"))
+        await connection.execute(text("CREATE TABLE ends (transaction xid8 DEFAULT pg_current_xact_id())"))
+        await connection.execute(
+            text("CREATE RULE told AS ON DELETE TO facts DO INSERT INTO ends DEFAULT VALUES")
+        )
+    some = text("DELETE FROM facts WHERE id = ANY(ARRAY(SELECT id FROM facts LIMIT :limit))")
+    await kit_database.delete(some, {}, limit=5)
+    assert await count(kit_database) == 0
+    async with kit_database.transaction() as connection:
+        ends = await connection.execute(text("SELECT count(DISTINCT transaction) FROM ends"))
+        assert ends.scalar_one() == 3
+
+
 async def test_a_cancelled_block_leaves_nothing_and_gives_its_connection_back(kit_database: Database) -> None:
     await make_table(kit_database)
     entered = asyncio.Event()
