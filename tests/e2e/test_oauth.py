@@ -19,7 +19,9 @@ VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
 
 
-def _tokens(suite: RunningSuite, browser: Browser, app: dict[str, Any], scope: str) -> dict[str, Any]:
+def _tokens(
+    suite: RunningSuite, browser: Browser, app: dict[str, Any], scope: str, state: str = "s-1"
+) -> dict[str, Any]:
     asked = httpx.URL(
         f"{suite.url}/oauth/authorize",
         params={
@@ -27,13 +29,13 @@ def _tokens(suite: RunningSuite, browser: Browser, app: dict[str, Any], scope: s
             "client_id": app["client_id"],
             "redirect_uri": app["redirect_uris"][0],
             "scope": scope,
-            "state": "s-1",
+            "state": state,
             "code_challenge": CHALLENGE,
             "code_challenge_method": "S256",
         },
     )
     told = parse_qs(urlsplit(browser.follow(str(asked))).query)
-    assert (told["state"], told["iss"]) == (["s-1"], [suite.url])
+    assert (told["state"], told["iss"]) == ([state], [suite.url])
     answer = httpx.post(
         f"{suite.url}/oauth/token",
         data={"grant_type": "authorization_code", "code": told["code"][0], "code_verifier": VERIFIER},
@@ -69,6 +71,12 @@ def test_a_token_calls_a_model_on_the_persons_balance_and_the_record_names_grant
     assert (record["app"], record["spender"]) == (app["client_id"], grant["id"])
     balance = suite.wait_released(browser.person)
     assert balance == Decimal(10) - Decimal(record["cost"])
+
+
+def test_the_longest_state_passes_through_sign_in_and_consent(
+    suite: RunningSuite, browser: Browser, app: dict[str, Any]
+) -> None:
+    assert "access_token" in _tokens(suite, browser, app, "openid", "状" * 3_413)
 
 
 def test_a_revoke_ends_the_token_within_a_second_a_stream_under_way_may_finish_and_no_lease_stays(
