@@ -1,5 +1,6 @@
 """The sample app of the guide, as it stands in the documentation, against the running suite."""
 
+import json
 import os
 import subprocess
 import sys
@@ -49,3 +50,10 @@ def test_the_sample_app_signs_in_calls_a_model_charges_and_refunds(suite: Runnin
         ("charge", "0.05"),
         ("refund", "-0.05"),
     ]
+    listed = suite.cli("apps", "charges", "--user", person.email, "--app", app["client_id"], "--json")
+    (charge,) = json.loads(listed.stdout)
+    assert (charge["amount_captured"], charge["amount_refunded"], charge["fee"]) == ("0.05", "0.05", "0")
+    of_app = suite.cli("apps", "charges", "--app", app["client_id"], "--json")
+    assert [line["id"] for line in json.loads(of_app.stdout)] == [charge["id"]]
+    moved = json.loads(suite.cli("wallet", "history", person.email, "--json").stdout)
+    assert charge["id"] in {line["reference"] for line in moved}
