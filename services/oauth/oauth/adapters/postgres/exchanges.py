@@ -5,18 +5,27 @@ from datetime import datetime
 
 import asyncpg
 
-from oauth.adapters.postgres.records import Fields
-from oauth.adapters.postgres.tokens import code_of, names_of, refresh_of, standing_of
+from oauth.adapters.postgres.tokens import STANDING_COLUMNS, standing_of
 from oauth.domain.ports import Spent
 from oauth.domain.tokens import Code, RefreshToken, Standing, Swap
 
 _FIND = """
-SELECT {names} FROM {table} {short}
-  JOIN families f ON f.id = {short}.family JOIN grants g ON g.id = f.grant_id
-  JOIN people p ON p.user_id = g.user_id WHERE {short}.digest = ANY($1::bytea[])
+SELECT {standing}, {columns} FROM {table} AS t
+  JOIN families f ON f.id = t.family JOIN grants g ON g.id = f.grant_id
+  JOIN people p ON p.user_id = g.user_id WHERE t.digest = ANY($1::bytea[])
 """
-_FIND_CODES = _FIND.format(table="codes", short="c", names=names_of("c", "f", "g", "p"))
-_FIND_REFRESHES = _FIND.format(table="refresh_tokens", short="r", names=names_of("r", "f", "g", "p"))
+_FIND_CODES = _FIND.format(
+    table="codes",
+    standing=STANDING_COLUMNS,
+    columns="t.digest, t.redirect_uri, t.challenge, t.expires_at, t.dpop_jkt, t.used_at",
+)
+_FIND_REFRESHES = _FIND.format(
+    table="refresh_tokens",
+    standing=STANDING_COLUMNS,
+    columns="t.digest, t.issued_at, t.expires_at, t.used_at",
+)
+_OWN = 24
+"""Where a row's own columns begin, behind those of its standing; the first is the digest."""
 # Of two who use one thing, in this statement or in two at once, one finds it unused.
 _SWAP = """
 WITH asked AS (
@@ -55,12 +64,14 @@ class PostgresExchanges:
     async def find_codes(self, digests: Sequence[bytes]) -> dict[bytes, tuple[Code, Standing]]:
         """Each join goes by a primary key."""
         rows = await self._driver.fetch(_FIND_CODES, digests)
-        return {row["c_digest"]: (code_of(Fields(row, "c_")), standing_of(row)) for row in rows}
+        return {row[_OWN]: (Code(row[_OWN], row[0], *row[_OWN + 1 :]), standing_of(row)) for row in rows}
 
     async def find_refreshes(self, digests: Sequence[bytes]) -> dict[bytes, tuple[RefreshToken, Standing]]:
         """As `find_codes`."""
         rows = await self._driver.fetch(_FIND_REFRESHES, digests)
-        return {row["r_digest"]: (refresh_of(Fields(row, "r_")), standing_of(row)) for row in rows}
+        return {
+            row[_OWN]: (RefreshToken(row[_OWN], row[0], *row[_OWN + 1 :]), standing_of(row)) for row in rows
+        }
 
     async def swap(self, of: Spent, swaps: Sequence[Swap], now: datetime) -> list[bool]:
         """In the order of the digests, so that of two batches that share some one waits for the other and

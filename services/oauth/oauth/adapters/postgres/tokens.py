@@ -8,7 +8,6 @@ import asyncpg
 from sqlalchemy import TextClause, text
 
 from oauth.adapters.postgres.apps import KnownApps
-from oauth.adapters.postgres.grants import grant_of, person_of
 from oauth.adapters.postgres.records import Fields
 from oauth.domain.apps import App
 from oauth.domain.grants import Grant, Person, Spending
@@ -40,24 +39,15 @@ INSERT INTO refresh_tokens (digest, family, issued_at, expires_at) VALUES ($7, $
 """  # noqa: S608
 _REMOVE_ACCESS = "DELETE FROM access_tokens WHERE digest = $1 RETURNING true"
 _FIND_REFRESH = "SELECT * FROM refresh_tokens WHERE digest = $1"
-_READ = {
-    "c": "digest, family, redirect_uri, challenge, dpop_jkt, expires_at, used_at",
-    "r": "digest, family, issued_at, expires_at, used_at",
-    "f": "id, grant_id, scopes, jkt, auth_time, nonce, created_at, expires_at, revoked_at",
-    "g": "id, app, user_id, scopes, limit_nano, period, timezone, max_charge_nano, expires_at, created_at,"
-    " updated_at, revoked_at, revoked_by",
-    "p": "user_id, account, email, enabled",
-}
-"""Every column by itself: a row within a row costs the server and asyncpg several times as much."""
-
-
-def names_of(*tables: str) -> str:
-    """Their columns for a SELECT, each named by its table's letter: `f_id`."""
-    return ", ".join(f"{of}.{name} AS {of}_{name}" for of in tables for name in _READ[of].split(", "))
-
-
+STANDING_COLUMNS = """
+       f.id::text, f.scopes, f.auth_time, f.created_at, f.expires_at, f.jkt, f.nonce, f.revoked_at,
+       g.id::text, g.app::text, g.user_id::text, g.scopes,
+       g.limit_nano, g.period, g.timezone, g.max_charge_nano, g.expires_at,
+       g.created_at, g.updated_at, g.revoked_at, g.revoked_by, p.account::text, p.email, p.enabled
+"""
+"""First in a SELECT of families, grants and people, for `standing_of`."""
 _STANDING = f"""
-SELECT {names_of("f", "g", "p")} FROM families f
+SELECT {STANDING_COLUMNS} FROM families f
   JOIN grants g ON g.id = f.grant_id JOIN people p ON p.user_id = g.user_id WHERE f.id = $1
 """  # noqa: S608  names of our own
 _LIVE = """
@@ -229,8 +219,13 @@ def _family(row: Any) -> Family:
 
 
 def standing_of(row: asyncpg.Record) -> Standing:
-    """From a row with the columns of families, grants and people."""
-    return Standing(_family(Fields(row, "f_")), grant_of(Fields(row, "g_")), person_of(Fields(row, "p_")))
+    """From a row that begins with STANDING_COLUMNS, by position: by name it costs three times as much."""
+    family, grant, user = row[0], row[8], row[10]
+    return Standing(
+        Family(family, grant, tuple(row[1]), *row[2:8]),
+        Grant(grant, row[9], user, tuple(row[11]), Spending(*row[12:17]), *row[17:21]),
+        Person(user, *row[21:24]),
+    )
 
 
 def code_of(row: Fields) -> Code:
