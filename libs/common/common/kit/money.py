@@ -47,7 +47,8 @@ def parse_usd(text: str) -> int:
 
 def format_usd(amount_nano: int) -> str:
     """nano-USD as a decimal string of USD."""
-    return format_decimal(amount_nano, 9)
+    whole, fraction = divmod(amount_nano, NANO_PER_USD)
+    return f"{whole}.{fraction:09}".rstrip("0") if fraction and whole >= 0 else format_decimal(amount_nano, 9)
 
 
 def parse_rate(text: str) -> int:

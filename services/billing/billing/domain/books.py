@@ -79,13 +79,16 @@ class Wanted(msgspec.Struct):
 
     `spenders` maps an id to (account, kind) as first mentioned, which is what a missing row becomes. The
     accounts and spenders of leases and holds, and the platform accounts that holds were captured for, come
-    with them. `refunds` are usage records of which it is asked what was given back.
+    with them. `platform` are those whose balance is decided by, `counters` those that are only added to:
+    their balance is unknown until all is decided, what the books have of it is what was added.
+    `refunds` are usage records of which it is asked what was given back.
     """
 
     leases: set[str] = msgspec.field(default_factory=set)
     spenders: dict[str, tuple[str, SpenderKind]] = msgspec.field(default_factory=dict)
     customers: set[str] = msgspec.field(default_factory=set)
     platform: set[str] = msgspec.field(default_factory=set)
+    counters: set[str] = msgspec.field(default_factory=set)
     holds: set[str] = msgspec.field(default_factory=set)
     usage: set[str] = msgspec.field(default_factory=set)
     refunds: set[str] = msgspec.field(default_factory=set)
@@ -214,6 +217,16 @@ class Books:
             ),
         )
         return row
+
+    def move_on(self, now: datetime) -> None:
+        """Others posted later than that meanwhile: what was decided here is posted at `now`, and told so."""
+        said, true = (f'"posted_at":"{_moment(moment)}"'.encode() for moment in (self.now, now))
+        self.now = now
+        if said != true:
+            self.events = [
+                msgspec.structs.replace(event, payload=event.payload.replace(said, true))
+                for event in self.events
+            ]
 
     def tell(self, customer: Customer, event: BillingEvent) -> None:
         """Add one of billing's events to what the transaction will publish."""

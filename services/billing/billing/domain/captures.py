@@ -54,8 +54,8 @@ class CaptureHold(msgspec.Struct, frozen=True):
     def want(self, wanted: Wanted) -> None:
         """The hold, who gets the money, and whether the id was used."""
         wanted.holds.add(self.request.hold)
-        wanted.platform.add(REVENUE)
-        wanted.platform.update(credit.account for credit in self.request.credits)
+        wanted.counters.add(REVENUE)
+        wanted.counters.update(credit.account for credit in self.request.credits)
         wanted.operations.add(self.request.id)
 
     def decide(self, books: Books) -> HoldState:
@@ -86,7 +86,7 @@ class ChargeHold(msgspec.Struct, frozen=True):
     def want(self, wanted: Wanted) -> None:
         """As OpenHold, and who gets the money."""
         OpenHold(self.request.open).want(wanted)
-        wanted.platform.update(credit.account for credit in self.request.credits)
+        wanted.counters.update(credit.account for credit in self.request.credits)
 
     def decide(self, books: Books) -> HoldState:
         """Take all of it out of the wallet, or refuse for ever; hold_checks.check_charge did the rest."""

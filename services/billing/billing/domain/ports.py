@@ -49,8 +49,12 @@ class Ledger(Protocol):
 class Writer(Protocol):
     """The group-commit writer."""
 
-    def submit(self, operation: Operation) -> Awaitable[Any]:
-        """The operation's committed decision, or its ServiceError."""
+    def submit(self, operation: Operation, customer: str = "") -> Awaitable[Any]:
+        """The operation's committed decision, or its ServiceError; `customer` is whose it is, where known."""
+        ...
+
+    def lane_of(self, customer: str) -> int:
+        """Work of one customer is done in order in one lane; what is of another lane does not wait for it."""
         ...
 
 

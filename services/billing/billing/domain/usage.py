@@ -67,7 +67,7 @@ class ChargeUsage(msgspec.Struct, frozen=True):
 
     def want(self, wanted: Wanted) -> None:
         """The records' ids, leases, spenders and accounts, and the platform's side."""
-        wanted.platform.update((REVENUE, UNCOLLECTED))
+        wanted.counters.update((REVENUE, UNCOLLECTED))
         for record in self.records:
             wanted.usage.add(record.id)
             wanted.customers.add(record.account)

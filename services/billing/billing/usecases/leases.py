@@ -28,6 +28,7 @@ from common.contracts.rpc import RpcError
 
 _LOG = logging.getLogger(__name__)
 _SWEEP_LIMIT = 500
+_OWNERS_KEPT = 20_000
 CallT = TypeVar("CallT")
 
 
@@ -37,16 +38,20 @@ class Leases:
     def __init__(self, writer: Writer, ttl_s: float) -> None:
         self._writer = writer
         self._ttl_s = ttl_s
+        self._owners: dict[str, str] = {}  # of leases opened here, so that their closing finds its lane
 
     def request_lease(self, request: LeaseRequest) -> Awaitable[LeaseGrant]:
         """Grant what fits; LeaseExpiredError, StaleSequenceError, ConflictError, InvalidRequestError."""
         check_lease_request(request)
-        return self._writer.submit(RequestLease(request, self._ttl_s))
+        self._owners[request.lease] = request.account
+        if len(self._owners) > _OWNERS_KEPT:
+            del self._owners[next(iter(self._owners))]
+        return self._writer.submit(RequestLease(request, self._ttl_s), request.account)
 
     def close_lease(self, request: LeaseClose) -> Awaitable[LeaseClosed]:
         """Take back what is not spent; LeaseExpiredError, StaleSequenceError, InvalidRequestError."""
         check_lease_close(request)
-        return self._writer.submit(CloseLease(request, self._ttl_s))
+        return self._writer.submit(CloseLease(request, self._ttl_s), self._owners.pop(request.lease, ""))
 
     async def decide_calls(self, calls: LeaseCalls) -> LeaseOutcomes:
         """Each as if it had come alone, its refusal included; they wait for the same commit."""

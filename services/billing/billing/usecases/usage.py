@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
 import msgspec
 
@@ -17,7 +16,7 @@ from common.contracts.usage import UsageBatch, UsageRecord
 _LOG = logging.getLogger(__name__)
 CHUNK = 128
 """Records of one operation: what a call to the ledger may have to wait for."""
-_AT_ONCE = 8
+_AT_ONCE = 16
 """Chunks that wait for the writer: it always has the next batch, and its queue is never full of usage."""
 
 
@@ -34,10 +33,9 @@ class UsageCharger:
         A record that can never be charged is buried alone: those beside it are charged.
         """
         bad: list[tuple[UsageRecord, ServiceError]] = []
-        good = _checked(batches, bad)
         waiting: deque[asyncio.Task[None]] = deque()
         try:
-            while chunk := tuple(islice(good, CHUNK)):
+            for chunk in self._chunks(_checked(batches, bad)):
                 if len(waiting) == _AT_ONCE:
                     await waiting.popleft()
                 waiting.append(asyncio.create_task(self._charge(chunk)))
@@ -48,9 +46,22 @@ class UsageCharger:
         for record, refusal in bad:
             await self._bury(record, refusal)
 
+    def _chunks(self, records: Iterable[UsageRecord]) -> Iterator[tuple[UsageRecord, ...]]:
+        # Each of one lane of the writer's: one of customers of all lanes would have all of them wait.
+        lanes: dict[int, list[UsageRecord]] = {}
+        for record in records:
+            chunk = lanes.setdefault(self._writer.lane_of(record.account), [])
+            chunk.append(record)
+            if len(chunk) == CHUNK:
+                yield tuple(chunk)
+                chunk.clear()
+        for chunk in lanes.values():
+            if chunk:
+                yield tuple(chunk)
+
     async def _charge(self, records: tuple[UsageRecord, ...]) -> None:
         try:
-            await self._writer.submit(ChargeUsage(records))
+            await self._writer.submit(ChargeUsage(records), records[0].account)
         except UnavailableError:
             raise
         except ServiceError as error:

@@ -1,8 +1,9 @@
 """The group-commit writer: everything that moves money queues here and is committed together.
 
-One writer per process takes what waits (no timer), up to BATCH, and carries it out in one transaction, so a
-hot account is the cheapest case instead of the dearest. While a decided batch is saved the next is loaded.
-Batches, of one process or of several, are correct together by row locks.
+What waits is carried out in one transaction (no timer), up to BATCH, so a hot account is the cheapest case
+instead of the dearest. There are LANES of them at a time, and a customer's work keeps to one lane: Python
+works on one batch while PostgreSQL writes the other, and neither waits for a row of the other's. Batches, of
+one process or of several, are correct together by row locks.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from common.contracts.errors import ServiceError, UnavailableError
 
 _LOG = logging.getLogger(__name__)
 BATCH = 512
+LANES = 2
 QUEUE_LIMIT = 10_000
 """Size that may wait; more is refused at once, since it could not be answered in time."""
 PATIENCE_S = 5.0
@@ -45,84 +47,62 @@ class LedgerWriter:
         self._on_commit = on_commit
         self._queue_limit = queue_limit
         self._patience_s = patience_s
-        self._calls: deque[_Pending] = deque()
-        self._bulk: deque[_Pending] = deque()
-        self._some = asyncio.Event()
-        self._stopping = False
+        self._lanes = tuple(_Lane() for _ in range(LANES))
         self._waiting = 0
-        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin to write."""
-        self._task = asyncio.create_task(self._run(), name="ledger-writer")
+        self._tasks = [
+            asyncio.create_task(self._run(lane), name=f"ledger-writer-{number}")
+            for number, lane in enumerate(self._lanes)
+        ]
 
     async def stop(self) -> None:
         """Finish the batches under way and refuse what waits."""
-        if self._task is None:
-            return
         self._stopping = True
-        self._some.set()
-        await self._task
-        for pending in (*self._calls, *self._bulk):
-            pending.refuse(UnavailableError("Billing is stopping."))
+        for lane in self._lanes:
+            lane.some.set()
+        for task in self._tasks:
+            await task
+        for lane in self._lanes:
+            for pending in (*lane.calls, *lane.bulk):
+                pending.refuse(UnavailableError("Billing is stopping."))
 
-    def submit(self, operation: Operation) -> asyncio.Future[Any]:
+    def lane_of(self, customer: str) -> int:
+        """See domain.ports.Writer; the same for as long as the process lives."""
+        return hash(customer) % LANES
+
+    def submit(self, operation: Operation, customer: str = "") -> asyncio.Future[Any]:
         """The operation's decision, once it is committed; or its ServiceError, nothing changed.
 
-        UnavailableError: the queue is full (nothing was done), or the database is away (the outcome is
-        unknown: repeat with the same ids). Cancelled while it waits, it is not carried out.
+        Whose it is only saves waiting: see `lane_of`. UnavailableError: the queue is full (nothing was done),
+        or the database is away (the outcome is unknown: repeat with the same ids). Cancelled while it waits,
+        it is not carried out.
         """
         pending = _Pending(operation, asyncio.get_running_loop().create_future())
         if self._waiting >= self._queue_limit:
             pending.refuse(UnavailableError("Too much waits for the ledger.", retry_after_s=1))
             return pending.future
         self._waiting += pending.size
-        lane = self._calls if pending.size == 1 else self._bulk
-        lane.append(pending)
-        self._some.set()
+        self._lanes[self.lane_of(customer)].add(pending)
         return pending.future
 
-    async def _run(self) -> None:
-        saving: asyncio.Task[None] | None = None
+    async def _run(self, lane: "_Lane") -> None:
         while True:
-            await self._some.wait()
+            await lane.some.wait()
             if self._stopping:
-                break
-            live = [pending for pending in self._take() if not pending.future.done()]
-            if not (self._calls or self._bulk):
-                self._some.clear()
+                return
+            batch = lane.take()
+            self._waiting -= sum(pending.size for pending in batch)
+            live = [pending for pending in batch if not pending.future.done()]
             if live:
-                decided = asyncio.Event()
-                carrying = asyncio.create_task(self._carry_out(live, decided))
-                await decided.wait()
-                if saving is not None:
-                    await saving  # two at most: a third would only be smaller
-                saving = carrying
-        if saving is not None:
-            await saving
+                await self._carry_out(live)
 
-    def _take(self) -> list["_Pending"]:
-        """What waits, BATCH at most: calls first, then of the bulk what the room and their patience allow.
-
-        Somebody waits for each call, nobody for bulk. So calls never queue behind more bulk than one
-        operation, and there is always one.
-        """
-        batch: list[_Pending] = []
-        size = 0
-        while self._calls and size < BATCH:
-            batch.append(self._calls.popleft())
-            size += 1
-        bulk_until = BATCH if not batch else 1
-        bulk = 0
-        while self._bulk and bulk < bulk_until:
-            batch.append(self._bulk.popleft())
-            bulk += batch[-1].size
-        self._waiting -= size + bulk
-        return batch
-
-    async def _carry_out(self, batch: list["_Pending"], decided: asyncio.Event) -> None:
+    async def _carry_out(self, batch: list["_Pending"]) -> None:
         try:
-            await self._commit_patiently(batch, decided)
+            await self._commit_patiently(batch)
         except Exception as error:  # noqa: BLE001  whatever failed, its callers are told
             if self._ledger.is_transient(error):
                 _LOG.warning("ledger: away, %d operations refused: %r", len(batch), error)
@@ -134,17 +114,15 @@ class LedgerWriter:
             else:
                 # One operation spoils the transaction of all: each gets its own.
                 for pending in batch:
-                    await self._carry_out([pending], decided)
-        finally:
-            decided.set()
+                    await self._carry_out([pending])
 
-    async def _commit_patiently(self, batch: list["_Pending"], decided: asyncio.Event) -> None:
+    async def _commit_patiently(self, batch: list["_Pending"]) -> None:
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + self._patience_s
         attempt = 0
         while True:
             try:
-                outcomes = await self._commit(batch, decided)
+                outcomes = await self._commit(batch)
             except Exception as error:
                 if not self._ledger.is_transient(error) or loop.time() > deadline_s:
                     raise
@@ -157,7 +135,7 @@ class LedgerWriter:
         for pending, outcome in zip(batch, outcomes, strict=True):
             pending.resolve(outcome)
 
-    async def _commit(self, batch: list["_Pending"], decided: asyncio.Event) -> list[object]:
+    async def _commit(self, batch: list["_Pending"]) -> list[object]:
         async with self._ledger.transaction() as session:
             books = await session.load([pending.operation for pending in batch], self._clock())
             outcomes: list[object] = []
@@ -166,9 +144,41 @@ class LedgerWriter:
                     outcomes.append(pending.operation.decide(books))
                 except ServiceError as error:
                     outcomes.append(error)
-            decided.set()
             await session.save(books)
         return outcomes
+
+
+class _Lane:
+    """What waits for its turn."""
+
+    __slots__ = ("bulk", "calls", "some")
+
+    def __init__(self) -> None:
+        self.calls: deque[_Pending] = deque()
+        self.bulk: deque[_Pending] = deque()
+        self.some = asyncio.Event()
+
+    def add(self, pending: "_Pending") -> None:
+        (self.calls if pending.size == 1 else self.bulk).append(pending)
+        self.some.set()
+
+    def take(self) -> list["_Pending"]:
+        """What waits, BATCH at most: calls first, then of the bulk what the room and their patience allow.
+
+        Somebody waits for each call, nobody for bulk. So calls never queue behind more bulk than one
+        operation, and there is always one.
+        """
+        batch: list[_Pending] = []
+        while self.calls and len(batch) < BATCH:
+            batch.append(self.calls.popleft())
+        bulk_until = BATCH if not batch else 1
+        bulk = 0
+        while self.bulk and bulk < bulk_until:
+            batch.append(self.bulk.popleft())
+            bulk += batch[-1].size
+        if not (self.calls or self.bulk):
+            self.some.clear()
+        return batch
 
 
 class _Pending:

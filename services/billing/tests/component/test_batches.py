@@ -24,6 +24,7 @@ from common.contracts.leases import LeaseClose, LeaseGrant, LeaseRequest
 from common.contracts.principals import Budget
 from common.contracts.usage import UsageRecord
 from common.kit.db import Database
+from common.kit.ids import uuid7
 from common.testing.plugin import DatabaseFactory
 
 START = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
@@ -140,10 +141,18 @@ def operations(world: World) -> st.SearchStrategy[Operation]:
     return one()
 
 
-async def apply(database: Database, batch: list[Operation]) -> list[object]:
-    """One transaction, as the writer does it."""
-    async with PostgresLedger(database).transaction() as session:
-        books = await session.load(batch, START)
+class LostError(Exception):
+    """The transaction came to nothing."""
+
+
+async def apply(
+    ledger: Database | PostgresLedger, batch: list[Operation], now: datetime = START, *, lost: bool = False
+) -> list[object]:
+    """One transaction, as the writer does it; `lost` when all is done but the COMMIT."""
+    if isinstance(ledger, Database):
+        ledger = PostgresLedger(ledger)
+    async with ledger.transaction() as session:
+        books = await session.load(batch, now)
         outcomes: list[object] = []
         for operation in batch:
             try:
@@ -151,6 +160,8 @@ async def apply(database: Database, batch: list[Operation]) -> list[object]:
             except ServiceError as error:
                 outcomes.append((error.error_code, error.message))
         await session.save(books)
+        if lost:
+            raise LostError
     return outcomes
 
 
@@ -210,6 +221,128 @@ def test_a_batch_in_the_database_is_its_operations_one_by_one(
         runner.run(together.close())
         runner.run(apart.close())
     assert tuple in kinds  # refusals were among them
+
+
+def test_processes_that_remember_and_take_turns_are_as_one_that_remembers_nothing(
+    database: DatabaseFactory, runner: asyncio.Runner
+) -> None:
+    async def connect() -> tuple[Database, Database]:
+        return Database(await database("billing"), 1), Database(await database("billing"), 1)
+
+    shared, apart = runner.run(connect())
+    processes = [PostgresLedger(shared), PostgresLedger(shared)]
+    worlds = itertools.count(1)
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.data())
+    def compare(data: st.DataObject) -> None:
+        world = World(next(worlds))
+        batches = st.tuples(
+            st.integers(0, 1),
+            st.sampled_from((0, 0, 0, 1)),
+            st.lists(operations(world), min_size=1, max_size=3),
+        )
+        turns = data.draw(st.lists(batches, min_size=1, max_size=8))
+
+        async def run() -> None:
+            for each in (shared, apart):
+                await apply(each, world.grants())
+            for process, lost, batch in turns:
+                if lost:
+                    with pytest.raises(LostError):
+                        await apply(processes[process], batch, lost=True)
+                else:
+                    assert await apply(processes[process], batch) == await apply(apart, batch)
+            assert await facts(shared, world.accounts) == await facts(apart, world.accounts)
+
+        runner.run(run())
+
+    try:
+        compare()
+    finally:
+        runner.run(shared.close())
+        runner.run(apart.close())
+
+
+async def test_what_only_this_process_wrote_is_not_read_again_and_what_another_wrote_is(
+    database: DatabaseFactory,
+) -> None:
+    pool = Database(await database("billing"), 1, PLANNER)
+    ours, theirs = PostgresLedger(pool), PostgresLedger(pool)
+    world = World(1)
+    lease, (spender, account) = world.leases[0], next(iter(world.spenders.items()))
+
+    def call(sequence: int) -> list[Operation]:
+        return [RequestLease(LeaseRequest(lease, sequence, "r", account, spender, needs_nano=(5,)), TTL_S)]
+
+    async def edit(statement: str) -> None:
+        async with pool.driver_transaction() as driver:
+            await driver.execute(statement)
+
+    await apply(ours, [*world.grants(), *call(0)])
+    # Behind everybody's back: only who reads the rows sees it.
+    await edit("UPDATE spenders SET budget_nano = 7; UPDATE leases SET sequence = 6")
+    assert [type(told) for told in await apply(ours, call(1))] == [LeaseGrant]
+    # A repeated call changes nothing but the lease's time.
+    later = START + timedelta(seconds=50)
+    assert [type(told) for told in await apply(theirs, call(1), later)] == [LeaseGrant]
+    assert await apply(ours, [ExpireLeases((lease,), START + timedelta(seconds=61))], later) == [0]
+    assert await apply(theirs, [ExpireLeases((lease,), START + timedelta(seconds=111))], later) == [1]
+    assert [told[0] for told in await apply(ours, call(2), later) if isinstance(told, tuple)] == [
+        "lease_expired"
+    ]
+    # Another connection may be one to another server.
+    await edit("UPDATE spenders SET held_nano = 9")
+    async with pool.driver() as driver:
+        driver.terminate()
+    renewed = [RequestLease(LeaseRequest(uuid7(), 0, "r", account, spender, needs_nano=(5,)), TTL_S)]
+    assert [type(told) for told in await apply(ours, renewed, later)] == [LeaseGrant]
+    async with pool.driver_transaction() as driver:
+        assert await driver.fetchval("SELECT held_nano FROM spenders WHERE id = $1::uuid", spender) == 14
+    await pool.close()
+
+
+async def test_two_that_add_to_revenue_wait_only_to_write_and_time_goes_with_the_order_of_writing(
+    database: DatabaseFactory,
+) -> None:
+    pool = Database(await database("billing"), 2, PLANNER)
+    ledger, world = PostgresLedger(pool), World(1)
+    (ann, bob), spenders = world.accounts, {account: spender for spender, account in world.spenders.items()}
+    await apply(ledger, world.grants())
+
+    def work(number: int, account: str) -> list[Operation]:
+        lease = LeaseRequest(world.leases[number], 0, "r", account, spenders[account], needs_nano=(5,))
+        return [
+            RequestLease(lease, TTL_S),
+            ChargeUsage((world.record(number + 1, account, spenders[account], lease.lease),)),
+        ]
+
+    later = START + timedelta(milliseconds=250)
+    async with ledger.transaction() as session:
+        books = await session.load(work(0, ann), START)
+        for operation in work(0, ann):
+            operation.decide(books)
+        async with asyncio.timeout(10):
+            await apply(ledger, work(1, bob), later)
+        await session.save(books)
+    async with pool.driver_transaction() as driver:
+        revenue = await driver.fetch(
+            "SELECT customer::text, credit_after, posted_at FROM transfers"
+            " WHERE kind IN ('usage', 'overage') ORDER BY position"
+        )
+        assert [row[0] for row in revenue][:2] == [bob, bob]
+        assert [row[1] for row in revenue] == [5, 14, 19, 21]
+        assert {row[2] for row in revenue} == {later}
+        told = [
+            (event["id"], datetime.fromisoformat(event["posted_at"]))
+            for row in await driver.fetch("SELECT convert_from(events, 'UTF8') FROM billing_events")
+            for event in msgspec.json.decode(row[0])
+            if event["type"] == "billing.transfer.posted.v1"
+        ]
+        posted = dict(await driver.fetch("SELECT id::text, posted_at FROM transfers"))
+        assert {posted[id_] for id_, _ in told} == {START, later}
+        assert all(posted[id_] == moment for id_, moment in told)
+    await pool.close()
 
 
 async def test_a_batch_that_waits_for_another_finds_its_customers_at_the_first_look(

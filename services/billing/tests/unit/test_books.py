@@ -90,7 +90,7 @@ class Memory:
                 id_, account_, kind_, budget_nano=budget, period=period, window_start=start, used_nano=used,
                 held_nano=held,
             )  # fmt: skip
-        names_ = [*wanted.platform, *(wallet_name(id_) for id_ in wanted.customers)]
+        names_ = [*wanted.platform, *wanted.counters, *(wallet_name(id_) for id_ in wanted.customers)]
         names_ += [held_name(id_) for id_ in wanted.customers]
         if any(self._is_due(id_) for id_ in wanted.customers):
             names_.append(PROMO)

@@ -63,7 +63,7 @@ class Memory:
         """The answer, or the code of the refusal."""
         books, wanted = Books(self.now), Wanted()
         operation.want(wanted)
-        assert wanted.platform <= self.accounts.keys()
+        assert wanted.platform | wanted.counters <= self.accounts.keys()
         books.accounts, books.customers = self.accounts, {ACCOUNT: self.customer}
         books.spenders, books.holds, books.operations = {SPENDER: self.spender}, self.holds, self.operations
         try:

@@ -22,7 +22,7 @@ class FakeLedger:
     async def due(self, cutoff: datetime, limit: int) -> tuple[str, ...]:
         return tuple(name for name, expires_at in self.open.items() if expires_at <= cutoff)[:limit]
 
-    async def submit(self, operation: Any) -> int:
+    async def submit(self, operation: Any, customer: str = "") -> int:  # noqa: ARG002  the port's
         assert isinstance(operation, ExpireLeases)
         self.cutoffs.append(operation.cutoff)
         for name in operation.leases:

@@ -24,9 +24,15 @@ class SlowWriter:
         self.seen: list[str] = []
         self._left = away_from
 
-    async def submit(self, operation: Operation) -> Any:
+    def lane_of(self, customer: str) -> int:
+        """One of two."""
+        return hash(customer) % 2
+
+    async def submit(self, operation: Operation, customer: str = "") -> Any:
         """The number of records."""
         assert isinstance(operation, ChargeUsage)
+        lanes = {self.lane_of(record.account) for record in operation.records}
+        assert lanes == {self.lane_of(customer)}
         self.waiting += operation.size
         self.most = max(self.most, self.waiting)
         await asyncio.sleep(0)  # reason: others come meanwhile
@@ -64,7 +70,17 @@ async def test_a_delivery_larger_than_the_writers_queue_is_charged_whole_a_windo
     writer, batch = SlowWriter(), delivery(PLENTY)
     await UsageCharger(writer, NoLetters()).charge_usage([batch])
     assert writer.seen == [record.id for record in batch.records]
-    assert writer.most <= 8 * CHUNK
+    assert writer.most <= 16 * CHUNK
+
+
+async def test_a_piece_of_usage_is_of_one_lane_and_each_customers_records_keep_their_order() -> None:
+    writer, batches = SlowWriter(), [delivery(1 + number % 7) for number in range(200)]
+    await UsageCharger(writer, NoLetters()).charge_usage(batches)
+    seen = {id_: place for place, id_ in enumerate(writer.seen)}
+    for batch in batches:
+        places = [seen[record.id] for record in batch.records]
+        assert places == sorted(places)
+    assert len(seen) == sum(len(batch.records) for batch in batches)
 
 
 async def test_when_the_ledger_goes_away_nothing_goes_on_behind_the_failure() -> None:

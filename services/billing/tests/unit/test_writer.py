@@ -164,28 +164,32 @@ async def test_a_full_queue_refuses_at_once() -> None:
     assert ledger.committed == ["a", "b"]
 
 
-async def test_the_next_batch_is_decided_while_one_is_saved_and_what_comes_then_waits_together() -> None:
+async def test_customers_of_two_lanes_do_not_wait_for_each_other_and_what_comes_then_waits_together() -> None:
     ledger = FakeLedger()
     ledger.disk.clear()
     async with writing(ledger) as writer:
+        ann = "ann"
+        bob = next(name for name in map(str, range(100)) if writer.lane_of(name) != writer.lane_of(ann))
         work = []
-        for name in ("first", "second", "third", "fourth"):
-            work.append(writer.submit(Named(name)))
+        for name, customer in (("first", ann), ("second", ann), ("third", bob), ("fourth", ann)):
+            work.append(writer.submit(Named(name), customer))
             for _ in range(10):
                 await asyncio.sleep(0)  # reason: lets the writer go as far as it can
-        assert ledger.batches == [["first"], ["second"]]
+        assert ledger.batches == [["first"], ["third"]]
         ledger.disk.set()
         assert await asyncio.gather(*work) == ["first", "second", "third", "fourth"]
-    assert ledger.batches == [["first"], ["second"], ["third", "fourth"]]
+    assert ledger.batches == [["first"], ["third"], ["second", "fourth"]]
 
 
-async def test_stopping_finishes_both_batches_under_way_and_refuses_what_waits() -> None:
+async def test_stopping_finishes_what_is_under_way_in_every_lane_and_refuses_what_waits() -> None:
     ledger = FakeLedger()
     ledger.disk.clear()
     async with writing(ledger) as writer:
+        customers = {writer.lane_of(name): name for name in map(str, range(100))}
+        assert len(customers) == 2
         work = []
-        for name in ("first", "second", "third"):
-            work.append(writer.submit(Named(name)))
+        for name in ("under way", "waits"):
+            work += [writer.submit(Named(name), customer) for customer in customers.values()]
             for _ in range(10):
                 await asyncio.sleep(0)  # reason: lets the writer go as far as it can
         stopping = asyncio.create_task(writer.stop())
@@ -193,6 +197,6 @@ async def test_stopping_finishes_both_batches_under_way_and_refuses_what_waits()
         ledger.disk.set()
         await stopping
         outcomes = await asyncio.gather(*work, return_exceptions=True)
-    assert outcomes[:2] == ["first", "second"]
-    assert isinstance(outcomes[2], UnavailableError)
-    assert ledger.committed == ["first", "second"]
+    assert outcomes[:2] == ["under way"] * 2
+    assert [type(outcome) for outcome in outcomes[2:]] == [UnavailableError] * 2
+    assert ledger.committed == ["under way"]

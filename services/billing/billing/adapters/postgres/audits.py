@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.adapters.postgres.archives import ARCHIVED_UNTIL
 from billing.adapters.postgres.holds import HOLDS_CHECK
-from billing.adapters.postgres.ledger import USAGE_INBOX
+from billing.adapters.postgres.inbox import USAGE_INBOX
 from billing.adapters.postgres.payables import PAYABLES_CHECK
 from billing.adapters.postgres.refunds import REFUNDS_CHECK
 from billing.domain.audits import BEGINNING, END, AuditCheck, MoreCheck, Period

@@ -21,6 +21,7 @@ CHANGES = RowUpdates(
             "holds_nano": "bigint",
             "paid_holds_nano": "bigint",
         },
+        always="billing_sequence",  # the row is written whenever something of theirs is: see `memory`
         account="id",
     ),
     RowUpdate(

@@ -11,24 +11,38 @@ from typing import Any
 
 import asyncpg
 
+_FEW = 4
+"""Rows that are sooner written one by one, all in one round trip, than by COPY, which takes two."""
+
 
 async def copy_rows(
-    driver: asyncpg.Connection, table: str, columns: Sequence[str], rows: Iterable[tuple[object, ...]]
+    driver: asyncpg.Connection, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]
 ) -> None:
     """Append rows, in order, in the driver's transaction; raises asyncpg's own errors."""
-    await driver.copy_records_to_table(table, records=rows, columns=columns)
+    if len(rows) > _FEW:
+        await driver.copy_records_to_table(table, records=rows, columns=columns)
+    else:
+        await driver.executemany(_insert(table, tuple(columns)), rows)
+
+
+@lru_cache(32)
+def _insert(table: str, columns: tuple[str, ...]) -> str:
+    values = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608  names of our own
 
 
 class RowUpdate:
     """An update of one table's rows out of objects: the first of `columns` finds the row, the others are set.
 
     `columns` maps a column to its type; `attributes` names the object's attribute where it is not the
-    column's own name.
+    column's own name. The column `always`, if there is one, is written whether it differs or not, and so
+    the row.
     """
 
-    def __init__(self, table: str, columns: dict[str, str], **attributes: str) -> None:
+    def __init__(self, table: str, columns: dict[str, str], always: str = "", **attributes: str) -> None:
         self.table = table
         self._columns = tuple(columns.items())
+        self._always = always
         self.values = attrgetter(*(attributes.get(column, column) for column in columns))
 
     def changes(
@@ -44,7 +58,11 @@ class RowUpdate:
         wanted: Iterable[int] = range(1, len(arrays))
         if all(id(row) in before for row in rows):
             old = list(zip(*[before[id(row)] for row in rows], strict=True))
-            wanted = [number for number in wanted if arrays[number] != old[number]]
+            wanted = [
+                number
+                for number in wanted
+                if arrays[number] != old[number] or self._columns[number][0] == self._always
+            ]
         numbers = tuple(wanted)
         return (0, *numbers) if numbers else (), [arrays[0], *(arrays[number] for number in numbers)]
 

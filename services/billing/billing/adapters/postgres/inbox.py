@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import asyncpg
 
+USAGE_INBOX = "billing-usage"
 _CLAIM = """
     INSERT INTO inbox (consumer, id) SELECT $1, unnest($2::uuid[]) ON CONFLICT DO NOTHING RETURNING id::text
 """

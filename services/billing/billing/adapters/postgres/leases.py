@@ -1,13 +1,27 @@
-"""Housekeeping of leases in PostgreSQL: which are due, and which are history."""
+"""Leases in PostgreSQL: their part of the ledger's transactions, which are due, and which are history."""
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import text
 
-from billing.adapters.postgres.ledger import USAGE_INBOX
+from billing.adapters.postgres.copy import copy_rows
+from billing.adapters.postgres.inbox import USAGE_INBOX
+from billing.domain.leases import Lease
 from common.kit.db import Database
 
+_TERMS = ("granted_nano", "spent_nano", "returned_nano", "sequence", "answer", "state")
+_READ = """
+    SELECT id::text, replica, account::text, spender::text, expires_at, granted_nano, spent_nano,
+        returned_nano, sequence, last_answer, state
+    FROM leases WHERE id = ANY($1::uuid[])
+"""
+_COLUMNS = (
+    "id", "replica", "account", "spender", "granted_nano", "spent_nano", "returned_nano", "sequence",
+    "last_answer", "state", "opened_at", "expires_at",
+)  # fmt: skip
 _DUE = text("SELECT id::text FROM leases WHERE due_at <= :cutoff ORDER BY due_at LIMIT :limit")
 # Ids of usage are UUIDv7: the old ones lie
 # together in the primary key, and `received_at` keeps one of another kind from being forgotten too early.
@@ -20,6 +34,18 @@ _PRUNE_INBOX = text(
     " AND id < CAST(:before AS uuid) AND received_at < now() - make_interval(days => :days)"
     " ORDER BY id LIMIT :limit)"
 )
+
+
+async def read_leases(driver: asyncpg.Connection, ids: Collection[str]) -> list[Lease]:
+    """Those of `ids` that there are; the caller has locked their customers."""
+    rows: Sequence[asyncpg.Record] = await driver.fetch(_READ, list(ids)) if ids else []
+    return [Lease(*row[:5], **dict(zip(_TERMS, row[5:], strict=True))) for row in rows]
+
+
+async def insert_leases(driver: asyncpg.Connection, leases: Sequence[Lease], now: datetime) -> None:
+    """Write new leases as the transaction leaves them."""
+    if leases:
+        await copy_rows(driver, "leases", _COLUMNS, [_row(lease, now) for lease in leases])
 
 
 class PostgresLeases:
@@ -45,3 +71,20 @@ class PostgresLeases:
         """Make the tables for this month and the `months` after it."""
         async with self._database.transaction() as connection:
             await connection.execute(text("SELECT create_partitions(:months)"), {"months": months})
+
+
+def _row(lease: Lease, now: datetime) -> tuple[object, ...]:
+    return (
+        lease.id,
+        lease.replica,
+        lease.account,
+        lease.spender,
+        lease.granted_nano,
+        lease.spent_nano,
+        lease.returned_nano,
+        lease.sequence,
+        lease.answer,
+        lease.state,
+        now,
+        lease.expires_at,
+    )

@@ -2,13 +2,15 @@
 
 One lock guards everything of a customer: the row in `customers`, taken by id. Leases, holds, spenders and the
 two accounts belong to one customer for ever, and are read after it is locked, so that what another replica
-committed is seen. Accounts of the platform are locked after all customers, by id. A row that must exist is
-inserted before it is locked, since a row that is not there locks nothing.
+committed is seen; what only this process wrote it remembers (`memory`). Accounts of the platform are locked
+after all customers (`platform`). A row that must exist is inserted before it is locked, since a row that is
+not there locks nothing.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from weakref import WeakSet
 
 import asyncpg
 
@@ -16,18 +18,19 @@ from billing.adapters.postgres.changes import CHANGES
 from billing.adapters.postgres.copy import copy_rows
 from billing.adapters.postgres.events import insert_events
 from billing.adapters.postgres.holds import insert_holds, read_holds
-from billing.adapters.postgres.inbox import claim
+from billing.adapters.postgres.inbox import USAGE_INBOX, claim
+from billing.adapters.postgres.leases import insert_leases, read_leases
+from billing.adapters.postgres.memory import Known, Memory
+from billing.adapters.postgres.platform import PlatformAccounts
 from billing.adapters.postgres.refunds import insert_refunds, read_refunded
+from billing.adapters.postgres.spenders import read_spenders
 from billing.adapters.postgres.usage import insert_charges
 from billing.domain.accounts import PROMO, Account, Customer, held_name, wallet_name
 from billing.domain.allowances import Allowances, is_due
 from billing.domain.books import Books, Operation, PostedOperation, Transfer, Wanted
-from billing.domain.leases import Lease
-from billing.domain.spenders import Spender
 from common.kit import outbox
 from common.kit.db import Database, is_transient
 
-USAGE_INBOX = "billing-usage"
 PLANNER = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
@@ -44,8 +47,8 @@ _UNIQUE_VIOLATION = "23505"  # another replica wrote the same id first: the next
 # join: a row that another batch changed meanwhile is looked at again, and `account IN (a query)` would ask
 # all of the query again for each such row, and not find it.
 _LOCK_CUSTOMERS = """
-    SELECT account::text, usage_sequence, billing_sequence, low, recalled_at, free_nano, debt_nano,
-        plan, plan_until, allowance_until, alert_nano, alerted, holds_nano, paid_holds_nano
+    SELECT account::text, customers.xmin, usage_sequence, billing_sequence, low, recalled_at, free_nano,
+        debt_nano, plan, plan_until, allowance_until, alert_nano, alerted, holds_nano, paid_holds_nano
     FROM (
         SELECT unnest($1::uuid[]) AS id
         UNION SELECT l.account FROM leases AS l WHERE l.id = ANY($2::uuid[])
@@ -59,40 +62,17 @@ _INSERT_ACCOUNTS = """
     INSERT INTO accounts (name, kind, customer)
     SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[]) ON CONFLICT DO NOTHING
 """
-_INSERT_PLATFORM = """
-    INSERT INTO accounts (name, kind, allow_negative) SELECT unnest($1::text[]), 'platform', true
-    ON CONFLICT DO NOTHING
-"""
 # By join: against a long array of names the planner prefers to look at every account there is.
 _READ_ACCOUNTS = """
-    SELECT a.id, a.name, a.debits, a.credits, a.allow_negative
+    SELECT a.name, a.id, a.debits, a.credits, a.allow_negative
     FROM unnest($1::text[]) AS wanted (name) JOIN accounts AS a ON a.name = wanted.name
 """
-_LOCK_PLATFORM = f"{_READ_ACCOUNTS} ORDER BY a.id FOR NO KEY UPDATE OF a"
-# With the newest time there is a transfer of, and the end of the last month that takes no more. Whatever is
-# later than `now` lies in the months from that of `now` on.
-_READ_OWN_ACCOUNTS = f"""
-    SELECT found.*, greatest(
-        (SELECT posted_at FROM transfers WHERE posted_at >= $2 ORDER BY position DESC LIMIT 1),
-        (SELECT (max(month) + interval '1 month') AT TIME ZONE 'UTC' FROM bars)) AS newest
-    FROM ({_READ_ACCOUNTS}) AS found
-"""  # noqa: S608
-_READ_LEASES = """
-    SELECT id::text, replica, account::text, spender::text, expires_at, granted_nano, spent_nano,
-        returned_nano, sequence, last_answer, state
-    FROM leases WHERE id = ANY($1::uuid[])
-"""
-_SPENDER_TERMS = (
-    "budget_nano", "period", "timezone", "alert_percent", "max_charge_nano", "window_start", "used_nano",
-    "held_nano", "alerted", "exhausted",
-)  # fmt: skip
-_READ_SPENDERS = (
-    f"SELECT id::text, account::text, kind, {', '.join(_SPENDER_TERMS)}"  # noqa: S608  names of our own
-    " FROM spenders WHERE id = ANY($1::uuid[])"
-)
-_INSERT_SPENDERS = """
-    INSERT INTO spenders (id, account, kind) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[])
-    ON CONFLICT DO NOTHING
+# The newest time there is a transfer of, or the end of the last month that takes no more. Whatever is later
+# than `now` lies in the months from that of `now` on. And who is asking, as `xmin` will have it.
+_READ_CLOCK = """
+    SELECT greatest(
+        (SELECT posted_at FROM transfers WHERE posted_at >= $1 ORDER BY position DESC LIMIT 1),
+        (SELECT (max(month) + interval '1 month') AT TIME ZONE 'UTC' FROM bars)), pg_current_xact_id()
 """
 _READ_OPERATIONS = "SELECT id::text, fingerprint, result FROM operations WHERE id = ANY($1::uuid[])"
 _INSERT_OPERATIONS = """
@@ -103,10 +83,6 @@ _INSERT_OPERATIONS = """
 _TRANSFER_COLUMNS = (
     "id", "kind", "debit_account", "credit_account", "amount", "debit_after", "credit_after", "reference",
     "customer", "posted_at",
-)  # fmt: skip
-_LEASE_COLUMNS = (
-    "id", "replica", "account", "spender", "granted_nano", "spent_nano", "returned_nano", "sequence",
-    "last_answer", "state", "opened_at", "expires_at",
 )  # fmt: skip
 Review = Callable[[asyncpg.Connection, Books], Awaitable[None]]
 """What is done in a transaction that left `Books.reviews`, after its transfers are written."""
@@ -123,12 +99,21 @@ class PostgresLedger:
         self._database = database
         self.allowances: Allowances | None = None
         self.review: Review | None = None
+        self.memory = Memory()
+        self.platform = PlatformAccounts()
+        self._connections: WeakSet[asyncpg.Connection] = WeakSet()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["PostgresLedgerSession"]:
         """See domain.ports.Ledger."""
         async with self._database.driver_transaction() as driver:
-            yield PostgresLedgerSession(driver, self.allowances, self.review)
+            if driver not in self._connections:
+                self._connections.add(driver)
+                self.memory.forget()
+                self.platform.forget()
+            session = PostgresLedgerSession(driver, self)
+            yield session
+        self.memory.keep(session.left, session.owners, session.closed)
 
     def is_transient(self, error: BaseException) -> bool:
         """Server gone or starting, a deadlock, or another replica that wrote the same id first."""
@@ -140,13 +125,15 @@ class PostgresLedger:
 class PostgresLedgerSession:
     """See domain.ports.LedgerSession."""
 
-    def __init__(
-        self, driver: asyncpg.Connection, allowances: Allowances | None = None, review: Review | None = None
-    ) -> None:
+    def __init__(self, driver: asyncpg.Connection, ledger: PostgresLedger) -> None:
         self._driver = driver
-        self._allowances = allowances
-        self._review = review
+        self._ledger = ledger
+        self._transaction_id = 0
         self._before: dict[int, tuple[object, ...]] = {}
+        self._counters: list[Account] = []
+        self.left: dict[str, Known] = {}
+        self.owners: dict[str, str] = {}
+        self.closed: list[str] = []
 
     async def load(self, operations: Sequence[Operation], now: datetime) -> Books:
         """See the module: locks first, facts after."""
@@ -154,7 +141,7 @@ class PostgresLedgerSession:
         for operation in operations:
             operation.want(wanted)
         books = Books(now)
-        books.allowances = self._allowances
+        books.allowances = self._ledger.allowances
         await self._load_customers(books, wanted)
         await self._load_leases(books, wanted)
         await self._load_spenders(books, wanted)
@@ -175,28 +162,23 @@ class PostgresLedgerSession:
         return books
 
     async def save(self, books: Books) -> None:
-        """Everything that changed, in a handful of statements."""
-        driver = self._driver
-        if books.transfers:
-            rows = [_transfer_row(books, transfer) for transfer in books.transfers]
-            await copy_rows(driver, "transfers", _TRANSFER_COLUMNS, rows)
-        if books.reviews and self._review is not None:
-            await self._review(driver, books)
+        """Everything that changed, in a handful of statements; what waits for others' locks last."""
+        driver, review = self._driver, self._ledger.review
+        if books.reviews and review is not None:
+            await self._save_transfers(books)
+            await review(driver, books)
+        _mark_customers(books)
         await CHANGES.execute(
             driver,
             self._before,
-            [row for row in books.accounts.values() if row.changed],
+            [row for row in books.accounts.values() if row.changed and row not in self._counters],
             [row for row in books.customers.values() if row.changed],
             [row for row in books.spenders.values() if row.changed],
             [row for row in books.leases.values() if row.changed and not row.is_new],
             [row for row in books.holds.values() if row.changed and not row.is_new],
         )
         await insert_holds(driver, [hold for hold in books.holds.values() if hold.is_new])
-        await insert_refunds(driver, books.new_refunds, books.now)
-        new = [_lease_row(lease, books.now) for lease in books.leases.values() if lease.is_new]
-        if new:
-            await copy_rows(driver, "leases", _LEASE_COLUMNS, new)
-        await insert_charges(driver, books.charges, books.now)
+        await insert_leases(driver, [lease for lease in books.leases.values() if lease.is_new], books.now)
         if books.new_operations:
             posted = books.new_operations
             await driver.execute(
@@ -207,14 +189,61 @@ class PostgresLedgerSession:
                 [row.temporary for row in posted],
                 books.now,
             )
+        await self._save_transfers(books)
+        await insert_refunds(driver, books.new_refunds, books.now)
+        await insert_charges(driver, books.charges, books.now)
         if books.events:
             await driver.execute(outbox.INSERT_PACKETS, outbox.packets(books.events), books.now)
             await insert_events(driver, books.events, books.now)
+        self._leave(books)
+
+    async def _save_transfers(self, books: Books) -> None:
+        before: dict[int, int] = {}
+        added = [account for account in self._counters if account.changed]
+        if added:
+            before = await self._ledger.platform.add(self._driver, added)
+            for account in added:
+                account.changed = False
+            books.move_on(await self._clock(books.now))
+        if books.transfers:
+            rows = [_transfer_row(books.now, transfer, before) for transfer in books.transfers]
+            await copy_rows(self._driver, "transfers", _TRANSFER_COLUMNS, rows)
+            books.transfers = []
+
+    async def _clock(self, now: datetime) -> datetime:
+        """The ledger's clock never goes back: not behind what is posted, nor into a closed month."""
+        month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        newest, self._transaction_id = await self._driver.fetchrow(_READ_CLOCK, month)
+        return max(now, newest or now)
+
+    def _leave(self, books: Books) -> None:
+        """What the next transaction of these customers may find them to be."""
+        left = self.left
+        written = self._transaction_id & 0xFFFF_FFFF
+        for id_, customer in books.customers.items():
+            known = left[id_]
+            if customer.changed:
+                known.version = written
+            known.wallet.changed = known.held.changed = False
+        for spender in books.spenders.values():
+            spender.changed = False
+            left[spender.account].spenders[spender.id] = spender
+            self.owners[spender.id] = spender.account
+        for lease in books.leases.values():
+            lease.changed = lease.is_new = False
+            if lease.state == "open":
+                left[lease.account].leases[lease.id] = lease
+                self.owners[lease.id] = lease.account
+            else:
+                left[lease.account].leases.pop(lease.id, None)
+                self.closed.append(lease.id)
 
     async def _lock_customers(self, wanted: Wanted) -> Sequence[asyncpg.Record]:
         if not (wanted.customers or wanted.leases or wanted.spenders or wanted.holds):
             return []
-        arrays = [list(ids) for ids in (wanted.customers, wanted.leases, wanted.spenders, wanted.holds)]
+        owners, unknown = self._ledger.memory.owners((*wanted.leases, *wanted.spenders))
+        parts = (wanted.leases & unknown, wanted.spenders.keys() & unknown, wanted.holds)
+        arrays = [list(ids) for ids in (wanted.customers | owners, *parts)]
         rows: Sequence[asyncpg.Record] = await self._driver.fetch(_LOCK_CUSTOMERS, *arrays)
         missing = wanted.customers.difference(row[0] for row in rows)
         if missing:
@@ -226,52 +255,48 @@ class PostgresLedgerSession:
         rows = await self._lock_customers(wanted)
         holds = await read_holds(self._driver, wanted.holds) if wanted.holds else []
         platform = wanted.platform.union(*(hold.credits for hold in holds))
-        allowances = self._allowances
-        if any(is_due(allowances, row[7], row[8], row[9], row[5], books.now) for row in rows):
+        allowances = self._ledger.allowances
+        if any(is_due(allowances, row[8], row[9], row[10], row[6], books.now) for row in rows):
             platform.add(PROMO)
-        await self._load_platform(books, platform)
-        names = [name for row in rows for name in (wallet_name(row[0]), held_name(row[0]))]
-        month = books.now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        own = await self._driver.fetch(_READ_OWN_ACCOUNTS, names, month)
-        if own:
-            # The ledger's clock never goes back: not behind what is posted, nor into a closed month.
-            books.now = max(books.now, own[0][5] or books.now)
-        self._take_accounts(books, [row[:5] for row in own])
+        await self._load_platform(books, platform, wanted.counters)
+        books.now = await self._clock(books.now)
+        take = self._ledger.memory.take
         for row in rows:
-            id_ = row[0]
-            books.customers[id_] = Customer(
-                id_,
-                books.accounts[wallet_name(id_)],
-                books.accounts[held_name(id_)],
-                row[1],
-                row[2],
-                low=row[3],
-                recalled_at=row[4],
-                free_nano=row[5],
-                debt_nano=row[6],
-                plan=row[7],
-                plan_until=row[8],
-                allowance_until=row[9],
-                alert_nano=row[10],
-                alerted=row[11],
-                holds_nano=row[12],
-                paid_holds_nano=row[13],
-            )
-
+            known = take(row[0], row[1])
+            if known is not None:
+                self.left[row[0]] = known
+        await self._load_accounts(row for row in rows if row[0] not in self.left)
+        for row in rows:
+            known = self.left[row[0]]
+            books.accounts[known.wallet.name] = known.wallet
+            books.accounts[known.held.name] = known.held
+            books.customers[row[0]] = _customer(row, known)
         for hold in holds:
             if hold.account not in books.customers:
                 raise MovedError
             books.holds[hold.id] = hold
             wanted.spenders.setdefault(hold.spender, (hold.account, "key"))
 
-    async def _load_platform(self, books: Books, names: set[str]) -> None:
-        if not names:
+    async def _load_platform(self, books: Books, platform: set[str], counters: set[str]) -> None:
+        accounts: list[Account] = []
+        if platform:
+            accounts = await self._ledger.platform.lock(self._driver, platform | counters)
+        elif counters:
+            accounts = self._counters = await self._ledger.platform.name(self._driver, counters)
+        books.accounts |= {account.name: account for account in accounts}
+
+    async def _load_accounts(self, rows: Iterable[asyncpg.Record]) -> None:
+        unknown = {row[0]: row[1] for row in rows}
+        if not unknown:
             return
-        rows = await self._driver.fetch(_LOCK_PLATFORM, list(names))
-        if len(rows) < len(names):
-            await self._driver.execute(_INSERT_PLATFORM, sorted(names))
-            rows = await self._driver.fetch(_LOCK_PLATFORM, list(names))
-        self._take_accounts(books, rows)
+        names = [name for id_ in unknown for name in (wallet_name(id_), held_name(id_))]
+        found = {row[0]: row for row in await self._driver.fetch(_READ_ACCOUNTS, names)}
+        for id_, version in unknown.items():
+            wallet, held = (
+                Account(row[1], row[0], row[2], row[3], allow_negative=row[4])
+                for row in (found[wallet_name(id_)], found[held_name(id_)])
+            )
+            self.left[id_] = Known(version, wallet, held)
 
     async def _insert_customers(self, missing: list[str]) -> None:
         await self._driver.execute(_INSERT_CUSTOMERS, missing)
@@ -282,77 +307,79 @@ class PostgresLedgerSession:
             [id_ for id_ in missing for _ in range(2)],
         )
 
-    @staticmethod
-    def _take_accounts(books: Books, rows: Sequence[asyncpg.Record]) -> None:
-        for id_, name, debits, credits_, negative in rows:
-            books.accounts[name] = Account(id_, name, debits, credits_, allow_negative=negative)
-
     async def _load_leases(self, books: Books, wanted: Wanted) -> None:
-        if not wanted.leases:
-            return
-        for row in await self._driver.fetch(_READ_LEASES, list(wanted.leases)):
-            lease = Lease(
-                row[0],
-                row[1],
-                row[2],
-                row[3],
-                row[4],
-                granted_nano=row[5],
-                spent_nano=row[6],
-                returned_nano=row[7],
-                sequence=row[8],
-                answer=row[9],
-                state=row[10],
-            )
+        find, found, unknown = self._ledger.memory.find, [], []
+        for id_ in wanted.leases:
+            known = find(id_, self.left)
+            lease = None if known is None else known.leases.get(id_)
+            if lease is None:
+                unknown.append(id_)
+            else:
+                found.append(lease)
+        found += await read_leases(self._driver, unknown)
+        for lease in found:
             if lease.account not in books.customers:
                 raise MovedError
             books.leases[lease.id] = lease
             wanted.spenders.setdefault(lease.spender, (lease.account, "key"))
 
     async def _load_spenders(self, books: Books, wanted: Wanted) -> None:
-        if not wanted.spenders:
-            return
-        ids = list(wanted.spenders)
-        rows = await self._driver.fetch(_READ_SPENDERS, ids)
-        if len(rows) < len(ids):
-            missing = sorted(wanted.spenders.keys() - {row[0] for row in rows})
-            accounts = [wanted.spenders[id_][0] for id_ in missing]
-            kinds = [wanted.spenders[id_][1] for id_ in missing]
-            await self._driver.execute(_INSERT_SPENDERS, missing, accounts, kinds)
-            rows = await self._driver.fetch(_READ_SPENDERS, ids)
-        for id_, account, kind, *terms in rows:
-            if account not in books.customers:
+        find, unknown = self._ledger.memory.find, {}
+        for id_, whose in wanted.spenders.items():
+            known = find(id_, self.left)
+            spender = None if known is None else known.spenders.get(id_)
+            if spender is None:
+                unknown[id_] = whose
+            else:
+                books.spenders[id_] = spender
+        for spender in await read_spenders(self._driver, unknown):
+            if spender.account not in books.customers:
                 raise MovedError
-            books.spenders[id_] = Spender(id_, account, kind, **dict(zip(_SPENDER_TERMS, terms, strict=True)))
+            books.spenders[spender.id] = spender
 
 
-def _transfer_row(books: Books, row: Transfer) -> tuple[object, ...]:
+def _customer(row: asyncpg.Record, known: Known) -> Customer:
+    return Customer(
+        row[0],
+        known.wallet,
+        known.held,
+        row[2],
+        row[3],
+        low=row[4],
+        recalled_at=row[5],
+        free_nano=row[6],
+        debt_nano=row[7],
+        plan=row[8],
+        plan_until=row[9],
+        allowance_until=row[10],
+        alert_nano=row[11],
+        alerted=row[12],
+        holds_nano=row[13],
+        paid_holds_nano=row[14],
+    )
+
+
+def _mark_customers(books: Books) -> None:
+    """Whose accounts, spenders or leases changed is written too: see `memory`."""
+    for customer in books.customers.values():
+        if customer.wallet.changed or customer.held.changed:
+            customer.changed = True
+    changed = [spender.account for spender in books.spenders.values() if spender.changed]
+    changed += [lease.account for lease in books.leases.values() if lease.changed]
+    for account in changed:
+        books.customers[account].changed = True
+
+
+def _transfer_row(now: datetime, row: Transfer, before: dict[int, int]) -> tuple[object, ...]:
     return (
         row.id,
         row.kind,
         row.debit,
         row.credit,
         row.amount_nano,
-        row.debit_after,
-        row.credit_after,
+        row.debit_after + before.get(row.debit, 0),
+        row.credit_after + before.get(row.credit, 0),
         row.reference,
         row.customer,
-        books.now,
-    )
-
-
-def _lease_row(lease: Lease, now: datetime) -> tuple[object, ...]:
-    return (
-        lease.id,
-        lease.replica,
-        lease.account,
-        lease.spender,
-        lease.granted_nano,
-        lease.spent_nano,
-        lease.returned_nano,
-        lease.sequence,
-        lease.answer,
-        lease.state,
         now,
-        lease.expires_at,
     )
