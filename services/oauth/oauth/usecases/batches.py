@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 MOST = 256
+_PATIENCE_S = 0.1
 
 
 class Batches(Generic[ItemT, ResultT]):
@@ -55,3 +56,44 @@ class Batches(Generic[ItemT, ResultT]):
         for (_, future), result in zip(batch, results, strict=True):
             if not future.done():
                 future.set_result(result)
+
+
+class Gate:
+    """Makes groups of those who come, so that they meet in the same batches all the way and share the costs.
+
+    One group is inside at a time; who comes meanwhile goes in with the next. It is inside until its first
+    member leaves, which is about when all do, or for `_PATIENCE_S`: who is slow holds up nobody for long.
+    """
+
+    def __init__(self) -> None:
+        self._is_free = True
+        self._waiting: list[asyncio.Future[Callable[[], None]]] = []
+
+    async def enter(self) -> Callable[[], None]:
+        """Wait for the next group to go in; the answer is to be called on leaving."""
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._admit)  # after all that come in this turn
+        future: asyncio.Future[Callable[[], None]] = loop.create_future()
+        self._waiting.append(future)
+        return await future
+
+    def _admit(self) -> None:
+        if not self._is_free:
+            return
+        waiting = [future for future in self._waiting if not future.done()]  # else the caller is gone
+        self._waiting = []
+        if not waiting:
+            return
+        self._is_free, is_inside = False, True
+
+        def leave() -> None:
+            nonlocal is_inside
+            if is_inside:
+                is_inside, self._is_free = False, True
+                timer.cancel()
+                self._admit()
+
+        timer = asyncio.get_running_loop().call_later(_PATIENCE_S, leave)
+        for future in waiting:
+            future.set_result(leave)

@@ -19,6 +19,7 @@ from oauth.domain.tokens import LiveToken
 from oauth.routes.bearers import check_bearer, require
 from oauth.routes.front import Answer, Hot, json_answer
 from oauth.routes.principals import cursor_of
+from oauth.usecases.batches import Gate
 from oauth.usecases.bearers import Bearers
 
 IdempotencyKey = Annotated[str | None, HeaderParameter(name="Idempotency-Key")]
@@ -129,13 +130,18 @@ class ChargeController(Controller):
 
 def hot_charges(bearers: Bearers, charges: Charges) -> Hot:
     """POST /oauth/v1/charges: charge now, or hold the amount for a capture within 7 days."""
+    gate = Gate()
 
     async def create(scope: Scope, receive: Receive) -> Answer:
-        live = await check_bearer(bearers, scope, "charge")
         body = await read_body(receive, _MAX_BODY_BYTES)
-        key = header(scope["headers"], b"idempotency-key")
-        asked = _read_asked(body)
-        charge = await charges.create(live, asked, None if key is None else key.decode("latin-1"))
+        leave = await gate.enter()
+        try:
+            live = await check_bearer(bearers, scope, "charge")
+            key = header(scope["headers"], b"idempotency-key")
+            asked = _read_asked(body)
+            charge = await charges.create(live, asked, None if key is None else key.decode("latin-1"))
+        finally:
+            leave()
         return json_answer(201, charges.show(charge))
 
     return Hot(create, charge_handlers)
