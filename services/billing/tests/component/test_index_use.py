@@ -4,6 +4,7 @@ from typing import Any
 
 from bench.growth_fill import fill
 from billing.adapters.postgres.holds import PostgresHolds
+from billing.adapters.postgres.leases import PostgresLeases
 from billing.seals.adapters.postgres.seals import PostgresSeals
 from billing.seals.usecases.seals import Sealer
 from common.kit.ids import uuid7
@@ -81,6 +82,7 @@ async def work(billing: Any, account: str) -> None:
     await billing.close(lease, 1, USD)
     await Sealer(PostgresSeals(billing.database), billing.clock.now).seal_posted()
     await PostgresHolds(billing.database).prune(billing.clock.now())
+    await PostgresLeases(billing.database).prune(billing.clock.now(), 14)
     headers = billing.headers(account)
     for path in (f"/api/billing/usage/{record.id}", f"/api/billing/usage?request_id={record.request_id}"):
         assert (await billing.http.get(path, headers=headers)).status_code == 200

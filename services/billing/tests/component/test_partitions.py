@@ -180,6 +180,26 @@ async def test_ids_of_usage_are_forgotten_after_two_weeks_and_not_before(billing
     assert {str(row[0]) for row in await billing.rows("SELECT id FROM inbox")} == {new, strange}
 
 
+async def test_settled_leases_are_forgotten_after_two_weeks_and_no_others(bare_billing: Any) -> None:
+    billing = bare_billing  # without a sweeper
+    insert = (
+        "INSERT INTO leases (id, replica, account, spender, granted_nano, spent_nano, returned_nano,"
+        " sequence, last_answer, state, opened_at, expires_at) VALUES ('{}', 'r', gen_random_uuid(),"
+        " gen_random_uuid(), 2, 1, {}, 1, '', '{}', now(), '{}')"
+    )
+    ids = [uuid7_at(billing, days) for days in (-15, -16, -17, -18, -13)]
+    old, yesterday = (billing.clock.now() - timedelta(days=days) for days in (15, 1))
+    await billing.change(
+        insert.format(ids[0], 1, "expired", old),
+        insert.format(ids[1], 1, "closed", yesterday),  # it was renewed for long
+        insert.format(ids[2], 0, "closed", old),  # some of it is not settled
+        insert.format(ids[3], 0, "open", yesterday),
+        insert.format(ids[4], 1, "expired", old),
+    )
+    await PostgresLeases(billing.database).prune(billing.clock.now() - timedelta(days=14), 14)
+    assert {str(row[0]) for row in await billing.rows("SELECT id FROM leases")} == set(ids[1:])
+
+
 def uuid7_at(billing: Any, days: int) -> str:
     milliseconds = int((billing.clock.time() + days * DAY_S) * 1000)
     return str(UUID(int=(milliseconds << 80) | 0x7000_8000_0000_0000_0001))

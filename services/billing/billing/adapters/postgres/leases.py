@@ -23,15 +23,16 @@ _COLUMNS = (
     "last_answer", "state", "opened_at", "expires_at",
 )  # fmt: skip
 _DUE = text("SELECT id::text FROM leases WHERE due_at <= :cutoff ORDER BY due_at LIMIT :limit")
-# Ids of usage are UUIDv7: the old ones lie
-# together in the primary key, and `received_at` keeps one of another kind from being forgotten too early.
+# Ids of leases and usage are UUIDv7: the old ones lie together in the primary key, and the row's own time
+# keeps one of another kind from being forgotten too early.
 _PRUNE_LEASES = text(
-    "DELETE FROM leases WHERE ctid = ANY(ARRAY(SELECT ctid FROM leases WHERE state <> 'open'"
-    " AND spent_nano + returned_nano = granted_nano AND expires_at < :before LIMIT :limit))"
+    "DELETE FROM leases WHERE id = ANY(ARRAY(SELECT l.id FROM leases AS l WHERE l.id < CAST(:oldest AS uuid)"
+    " AND l.state <> 'open' AND l.spent_nano + l.returned_nano = l.granted_nano AND l.expires_at < :before"
+    " ORDER BY l.id LIMIT :limit))"
 )
 _PRUNE_INBOX = text(
     "DELETE FROM inbox WHERE consumer = :consumer AND id IN (SELECT id FROM inbox WHERE consumer = :consumer"
-    " AND id < CAST(:before AS uuid) AND received_at < now() - make_interval(days => :days)"
+    " AND id < CAST(:oldest AS uuid) AND received_at < now() - make_interval(days => :days)"
     " ORDER BY id LIMIT :limit)"
 )
 
@@ -62,9 +63,9 @@ class PostgresLeases:
 
     async def prune(self, before: datetime, inbox_days: int) -> None:
         """Forget leases settled before `before`, and usage ids older than `inbox_days`."""
-        oldest_kept = str(UUID(int=int(before.timestamp() * 1000) << 80))
-        inbox = {"consumer": USAGE_INBOX, "before": oldest_kept, "days": inbox_days}
-        await self._database.delete(_PRUNE_LEASES, {"before": before})
+        oldest = str(UUID(int=int(before.timestamp() * 1000) << 80))
+        inbox = {"consumer": USAGE_INBOX, "oldest": oldest, "days": inbox_days}
+        await self._database.delete(_PRUNE_LEASES, {"oldest": oldest, "before": before})
         await self._database.delete(_PRUNE_INBOX, inbox)
 
     async def create_partitions(self, months: int) -> None:
