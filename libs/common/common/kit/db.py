@@ -63,7 +63,7 @@ class Database:
             yield driver
         except BaseException as error:
             broken = isinstance(error, asyncpg.InternalClientError)
-            if driver is not None and (broken or driver.is_in_transaction()):
+            if driver is not None and not driver.is_closed() and (broken or driver.is_in_transaction()):
                 driver.terminate()
             raise
         finally:

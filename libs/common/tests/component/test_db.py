@@ -158,6 +158,7 @@ async def test_drivers_recover_from_a_killed_server(postgres_server: EmbeddedPos
     await working.wait()
     await asyncio.to_thread(postgres_server.kill)
     failures = await asyncio.gather(*tasks, return_exceptions=True)
+    failures += await asyncio.gather(*(work() for _ in range(20)), return_exceptions=True)
     assert [failure for failure in failures if not is_transient(failure or AssertionError())] == []
     await asyncio.to_thread(postgres_server.start)
     for _ in range(20):
