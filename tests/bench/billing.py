@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import msgspec
 import psutil
@@ -34,15 +35,20 @@ from common.contracts.principals import Principal
 from common.kit.ids import uuid7
 from common.kit.principal import PrincipalSigner
 from common.testing.nats import EVERYTHING, EmbeddedNats
-from common.testing.postgres import EmbeddedPostgres
+from common.testing.postgres import SUPERUSER, EmbeddedPostgres
 
 CALLERS = 256
 ACCOUNTS = 1000
+RATES = (1000, 2000)
+"""Pairs a second of the open loops: what a call takes at a rate that the machine may be able to keep."""
+OPEN_S = 10
 SPREADS: tuple[Spread, ...] = ("uniform", "zipf", "hot")
 PGLEDGER = {"50": 10_637, "10": 7_559}
 """Transfers a second on so many accounts that pgledger's README publishes: 20 workers, M3 laptop."""
 KEYS = "k1:bench-secret-of-sixteen-bytes"
 _FUNDERS = 32
+WAL_FILES = 32
+"""Of 16 MB each: what the loads here write before they are used again."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ def ledger_alone(data_dir: Path) -> Iterator[Suite]:
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     data_dir.chmod(0o711)
-    postgres = EmbeddedPostgres(data_dir / "postgres")
+    postgres = EmbeddedPostgres(data_dir / "postgres", settings={"min_wal_size": f"{WAL_FILES * 16}MB"})
     nats = EmbeddedNats(data_dir / "nats", users={"bench": EVERYTHING})
     with ExitStack() as stack:
         for server in (postgres, nats):
@@ -124,6 +130,7 @@ def ledger_alone(data_dir: Path) -> Iterator[Suite]:
             stack.callback(server.remove)
         for name in ("billing", "oauth"):
             postgres.ensure_database(name, name)
+        asyncio.run(_fill_wal(postgres.dsn("postgres", SUPERUSER)))
         ports = processes.free_port(), processes.free_port()
         settings = {
             "port": ports[0],
@@ -182,6 +189,18 @@ def _administrator(suite: Suite) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=str(suite.state["billing"]), headers=headers, timeout=120)
 
 
+async def _fill_wal(dsn: str) -> None:
+    """Leave WAL files to use again, as a server that has run for a while has.
+
+    A new one is written and synchronised with the first commit that needs it, and every commit waits.
+    """
+    driver = await asyncpg.connect(dsn)
+    for _ in range(WAL_FILES):
+        await driver.execute("SELECT pg_logical_emit_message(false, 'bench', ''), pg_switch_wal()")
+    await driver.execute("CHECKPOINT")
+    await driver.close()
+
+
 async def fund(suite: Suite, amount: str = "1000000", names: Sequence[str] = ()) -> None:
     """Give every account of the benchmark money, or these, as an administrator does."""
     turn = asyncio.Semaphore(_FUNDERS)
@@ -212,8 +231,8 @@ def measure(*, pairs: int, events: int, callers: int = CALLERS) -> dict[str, Any
         asyncio.run(fund(suite))
         lease_pairs(suite, pairs=pairs // 10)  # plans, pools and pages are warm after this
         loads += [lease_pairs(suite, pairs=pairs, spread=spread, callers=callers) for spread in SPREADS]
-        rate = int(loads[0].per_s / 2)
-        loads.append(lease_pairs(suite, pairs=pairs // 2, rate=rate))
+        for rate in RATES:
+            loads.append(lease_pairs(suite, pairs=min(pairs, rate * OPEN_S), rate=rate))
         loads += [usage_flow(suite, events=events, spread=spread) for spread in SPREADS]
         rate = int(loads[-len(SPREADS)].per_s / 2)
         loads.append(usage_flow(suite, events=events // 2, rate=rate))

@@ -1,7 +1,7 @@
 """Grant, close and expire leases."""
 
-import asyncio
 import logging
+from asyncio import Future
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -57,11 +57,16 @@ class Leases:
         """Each as if it had come alone, its refusal included; they wait for the same commit."""
         begun = [_begun(self.request_lease, request) for request in calls.requests]
         begun += [_begun(self.close_lease, close) for close in calls.closes]
-        waiting = [item for item in begun if not isinstance(item, ServiceError)]
-        decided = iter(await asyncio.gather(*waiting, return_exceptions=True))
-        return LeaseOutcomes(
-            tuple(_outcome(item if isinstance(item, ServiceError) else next(decided)) for item in begun)
-        )
+        outcomes: list[LeaseOutcome] = []
+        try:
+            # One after the other: most are decided when the first is, and gathering them would cost more.
+            for call in begun:
+                outcomes.append(await _outcome(call))  # noqa: PERF401  `finally` counts them
+        finally:
+            for call in begun[len(outcomes) :]:
+                if isinstance(call, Future):
+                    call.cancel()
+        return LeaseOutcomes(tuple(outcomes))
 
 
 def _begun(call: Callable[[CallT], Awaitable[Any]], request: CallT) -> Awaitable[Any] | ServiceError:
@@ -71,16 +76,16 @@ def _begun(call: Callable[[CallT], Awaitable[Any]], request: CallT) -> Awaitable
         return error
 
 
-def _outcome(decided: object) -> LeaseOutcome:
+async def _outcome(call: Awaitable[Any] | ServiceError) -> LeaseOutcome:
+    try:
+        decided = call if isinstance(call, ServiceError) else await call
+    except ServiceError as error:
+        decided = error
     if isinstance(decided, LeaseGrant):
         return LeaseOutcome(granted=decided)
     if isinstance(decided, LeaseClosed):
         return LeaseOutcome(closed=decided)
-    if isinstance(decided, ServiceError):
-        return LeaseOutcome(refused=RpcError.of(decided))
-    if isinstance(decided, BaseException):
-        raise decided
-    raise TypeError(decided)
+    return LeaseOutcome(refused=RpcError.of(decided))
 
 
 class LeaseSweeper:

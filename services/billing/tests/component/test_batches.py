@@ -295,7 +295,9 @@ async def test_what_only_this_process_wrote_is_not_read_again_and_what_another_w
     await edit("UPDATE spenders SET held_nano = 9")
     async with pool.driver() as driver:
         driver.terminate()
-    renewed = [RequestLease(LeaseRequest(uuid7(), 0, "r", account, spender, needs_nano=(5,)), TTL_S)]
+    renewed: list[Operation] = [
+        RequestLease(LeaseRequest(uuid7(), 0, "r", account, spender, needs_nano=(5,)), TTL_S)
+    ]
     assert [type(told) for told in await apply(ours, renewed, later)] == [LeaseGrant]
     async with pool.driver_transaction() as driver:
         assert await driver.fetchval("SELECT held_nano FROM spenders WHERE id = $1::uuid", spender) == 14

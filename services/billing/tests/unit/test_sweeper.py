@@ -22,6 +22,9 @@ class FakeLedger:
     async def due(self, cutoff: datetime, limit: int) -> tuple[str, ...]:
         return tuple(name for name, expires_at in self.open.items() if expires_at <= cutoff)[:limit]
 
+    def lane_of(self, customer: str) -> int:  # noqa: ARG002  the port's
+        return 0
+
     async def submit(self, operation: Any, customer: str = "") -> int:  # noqa: ARG002  the port's
         assert isinstance(operation, ExpireLeases)
         self.cutoffs.append(operation.cutoff)
