@@ -28,6 +28,7 @@ def zone_of(name: str) -> ZoneInfo:
         raise InvalidRequestError(f"{name[:64]!r} is no time zone.", param="budget.timezone") from None
 
 
+@lru_cache(1024)  # a transaction asks for its one moment again and again
 def window_start(period: BudgetPeriod, now: datetime, zone: str = "UTC") -> datetime:
     """When the window that contains `now` began, in UTC: midnight, Monday, the first; never for `total`.
 

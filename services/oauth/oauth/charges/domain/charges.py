@@ -36,6 +36,8 @@ MAX_DESCRIPTION = 500
 MAX_REFERENCE = 255
 MAX_METADATA = 20
 MAX_NAME = 40
+_VERSION = 14
+"""Where the text of a UUID has its version; our ids are of version 7."""
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ENCODER = msgspec.msgpack.Encoder()
 _JSON = msgspec.json.Encoder(order="deterministic")
@@ -92,8 +94,10 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def capture_id(self) -> str:
-        """The id under which the ledger captures it, once."""
-        return named_id("charge-capture", self.id)
+        """The id under which the ledger captures it, once: its own as UUIDv8 (RFC 9562 section 5.8), which lies
+        beside it in an index.
+        """
+        return f"{self.id[:_VERSION]}8{self.id[_VERSION + 1 :]}"
 
     @property
     def void_id(self) -> str:
