@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -202,6 +202,24 @@ async def test_a_failed_delivery_is_tried_again_by_the_clock_and_then_given_up(h
         again = await ask(hooked, "POST", f"/{endpoint['id']}/deliveries/{sent['id']}/redeliver", account)
         assert again.status_code == 202
         await until_settled(hooked, account, endpoint["id"], status="succeeded", attempts=1)
+
+
+async def test_finished_deliveries_are_forgotten_after_their_days_and_waiting_ones_never(
+    hooked: Billing,
+) -> None:
+    account, works, fails = uuid7(), Receiver(), Receiver(status(500))
+    async with receiving(works, fails):
+        done, waiting = [await register(hooked, account, receiver.url) for receiver in (works, fails)]
+        await hooked.topup(account, "1")
+        await until_settled(hooked, account, done["id"], status="succeeded")
+        await until_waiting(hooked, account, waiting["id"], 1)
+    finished_at = hooked.clock.now()
+    queue = PostgresDeliveries(hooked.database, SecretVault(SECRET_KEY))
+    await queue.prune(finished_at)
+    assert len(await deliveries(hooked, account, done["id"])) == 1
+    await queue.prune(finished_at + timedelta(seconds=1))
+    assert await deliveries(hooked, account, done["id"]) == []
+    assert len(await deliveries(hooked, account, waiting["id"])) == 1
 
 
 async def test_a_receiver_may_ask_for_more_time(hooked: Billing) -> None:

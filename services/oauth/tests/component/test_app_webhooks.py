@@ -1,7 +1,7 @@
 """Webhooks of apps: signed, in the app's own words, tried again under the same id, resent, disabled."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -9,8 +9,12 @@ import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
 
+from common.kit.db import Database
 from common.testing.server_process import free_port
 from common.webhooks.attempts import WAITS_S
+from oauth.adapters.vault import Vault
+from oauth.charges.adapters.postgres.deliveries import PostgresDeliveries
+from oauth.charges.adapters.postgres.webhooks import SecretBox
 
 
 class Receiver:
@@ -128,6 +132,26 @@ async def test_what_fails_is_tried_again_under_the_same_id(shop: Any, receiver: 
     assert checked(secret, *await receiver.next(), shop.oauth.clock) == first
     assert (await hook.delivery("succeeded"))["attempts"] == 2
     assert (await hook.ask("GET")).json()["failing_since"] is None
+
+
+async def test_finished_deliveries_are_forgotten_after_their_days_and_waiting_ones_never(
+    shop: Any, receiver: Receiver
+) -> None:
+    hook = Hook(shop.oauth, shop.app)
+    await hook.ask("PUT", json={"url": receiver.url})
+    await shop.charge("1")
+    done = await hook.delivery("succeeded")
+    receiver.statuses = [500]
+    await shop.charge("1")
+    waiting = await hook.delivery("pending")
+    database = Database(shop.oauth.dsn, 1)
+    queue = PostgresDeliveries(database, SecretBox(Vault("secret-key-for-the-tests", "webhook secrets")))
+    left = []
+    for later in (timedelta(), timedelta(seconds=1)):
+        await queue.prune(shop.oauth.clock.now() + later)
+        left.append([one["id"] for one in (await hook.ask("GET", "/deliveries")).json()["data"]])
+    await database.close()
+    assert left == [[waiting["id"], done["id"]], [waiting["id"]]]
 
 
 async def test_an_endpoint_that_is_gone_is_disabled_and_rests_until_it_is_enabled(
