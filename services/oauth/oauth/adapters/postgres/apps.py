@@ -21,7 +21,7 @@ _ADD = text(
 )
 _GET = text("SELECT * FROM apps WHERE id = CAST(:id AS uuid)")
 _FIND = text("SELECT * FROM apps WHERE client_id = :client_id")
-_FIND_MANY = "SELECT * FROM apps WHERE client_id = ANY($1::text[])"
+_FIND_VERSIONS = "SELECT client_id, id::text, xmin FROM apps WHERE client_id = ANY($1::text[])"
 _READ_VERSIONS = "SELECT xmin, * FROM apps WHERE id = ANY($1::uuid[])"
 _GET_MANY = text("SELECT * FROM apps WHERE id = ANY(CAST(:ids AS uuid[]))")
 _LOCK = text("SELECT * FROM apps WHERE client_id = :client_id FOR UPDATE")
@@ -105,7 +105,7 @@ class KnownApps:
         self._known: dict[str, tuple[int, App]] = {}
 
     async def at(self, driver: asyncpg.Connection, versions: Collection[tuple[str, int]]) -> dict[str, App]:
-        """The apps, each as it was at its version or later."""
+        """The apps, each as it was at its version or later, but for those deleted since."""
         unknown = [id_ for id_, version in versions if self._known.get(id_, (None,))[0] != version]
         if len(self._known) > _MOST_KNOWN:
             self._known.clear()
@@ -113,13 +113,16 @@ class KnownApps:
         if unknown:
             for row in await driver.fetch(_READ_VERSIONS, unknown):
                 self._known[str(row["id"])] = (row["xmin"], app_of(Fields(row)))
-        return {id_: self._known[id_][1] for id_, _ in versions}
+        return {id_: self._known[id_][1] for id_, _ in versions if id_ in self._known}
 
 
-async def find_apps(driver: asyncpg.Connection, client_ids: Sequence[str]) -> list[App | None]:
+async def find_apps(
+    driver: asyncpg.Connection, apps: KnownApps, client_ids: Sequence[str]
+) -> list[App | None]:
     """By client ids, in their order; for every request that an app authenticates."""
-    rows = await driver.fetch(_FIND_MANY, list(set(client_ids)))
-    found = {app.client_id: app for app in (app_of(Fields(row)) for row in rows)}
+    rows = await driver.fetch(_FIND_VERSIONS, list(set(client_ids)))
+    known = await apps.at(driver, {(row[1], row[2]) for row in rows})
+    found = {row[0]: known.get(row[1]) for row in rows}
     return [found.get(client_id) for client_id in client_ids]
 
 

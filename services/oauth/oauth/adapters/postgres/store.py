@@ -106,7 +106,7 @@ class PostgresStore:
     async def find_apps(self, client_ids: Sequence[str]) -> Sequence[App | None]:
         """One query and no transaction around it."""
         async with self._driver() as driver:
-            return await find_apps(driver, client_ids)
+            return await find_apps(driver, self._known_apps, client_ids)
 
     @asynccontextmanager
     async def exchanging(self) -> AsyncIterator[PostgresExchanges]:
