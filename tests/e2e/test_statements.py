@@ -59,3 +59,16 @@ def test_export_list_sum_history_and_statement_say_what_the_ledger_says(
     assert json.loads(suite.cli("invoices", "list", "--email", email, "--json").stdout) == []
     margins = json.loads(suite.cli("margins", "--by", "model", "--json").stdout)
     assert "sim-chunks-64" in {row["name"] for row in margins["data"]}
+
+    refunded = next(row for row in listed if row["model"] == "sim-chunks-64")
+    assert suite.cli("refunds", "create", refunded["id"], "--reason", "asked").returncode == 0
+    narrowed = suite.cli("usage", "list", "--email", email, "--model", "sim-chunks-64", "--json")
+    (again,) = json.loads(narrowed.stdout)
+    assert Decimal(again["refunded"]) == Decimal(again["charged"])
+    (summed_again,) = [
+        row
+        for row in json.loads(suite.cli("usage", "sum", "--email", email, "--json").stdout)
+        if row["name"] == "sim-chunks-64"
+    ]
+    assert Decimal(summed_again["refunded"]) == Decimal(summed_again["charged"]) > 0
+    assert summed_again["net"] == "0"
