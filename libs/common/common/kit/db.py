@@ -26,6 +26,7 @@ class Database:
             max_overflow=0,
             pool_timeout=_PATIENCE_S,
             pool_recycle=1800,
+            pool_pre_ping=True,  # the server may have been killed while a connection lay in the pool
             connect_args=own,
         )
         self._arguments = {**self.engine.dialect.create_connect_args(self.engine.url)[1], **own}
@@ -55,7 +56,7 @@ class Database:
 
         From a pool of its own, as large: to borrow one of SQLAlchemy's costs more than a small statement.
         """
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_PATIENCE_S if self._drivers.empty() else None):
             driver = await self._drivers.get()
         try:
             if driver is None or driver.is_closed():  # the server was killed while it lay in the pool

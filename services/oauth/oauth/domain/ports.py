@@ -206,6 +206,9 @@ class Store(Protocol):
     async def find_apps(self, client_ids: Sequence[str]) -> Sequence[App | None]:
         """By client ids, in their order, whether they are disabled or not."""
 
+    async def use_proof(self, digest: bytes, expires_at: datetime) -> bool:
+        """Remember the id of a proof, at once; False when it was used before."""
+
     def exchanging(self) -> AbstractAsyncContextManager[Exchanging]:
         """Each call within commits itself; UnavailableError when storage is away."""
 

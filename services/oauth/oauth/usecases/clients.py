@@ -71,7 +71,6 @@ class ClientAuthenticator:
         if app.auth_method != "private_key_jwt":
             raise InvalidClientError(_WRONG)
         assertion = check_assertion(text, app, self._audiences, self._clock())
-        async with self._store.transaction() as work:
-            is_first = await work.use_proof(self._digester.digest(assertion.id), assertion.expires_at)
+        is_first = await self._store.use_proof(self._digester.digest(assertion.id), assertion.expires_at)
         if not is_first:
             raise InvalidClientError("The assertion was used before.")

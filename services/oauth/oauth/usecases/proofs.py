@@ -27,8 +27,7 @@ class ProofChecker:
         if len(proofs) > 1:
             raise InvalidProofError("There is more than one DPoP header.")
         proof = check_proof(proofs[0], method, self._issuer + path, self._clock(), token)
-        async with self._store.transaction() as work:
-            is_first = await work.use_proof(self._digester.digest(proof.id), proof.expires_at)
+        is_first = await self._store.use_proof(self._digester.digest(proof.id), proof.expires_at)
         if not is_first:
             raise InvalidProofError("The DPoP proof was used before.")
         return proof.jkt

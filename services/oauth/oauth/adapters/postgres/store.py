@@ -39,8 +39,8 @@ _NEXT = text(
     "UPDATE people SET event_sequence = event_sequence + 1 WHERE user_id = CAST(:user AS uuid)"
     " RETURNING event_sequence"
 )
-_USE_PROOF = text(
-    "INSERT INTO used_proofs (digest, expires_at) VALUES (:digest, :expires_at) ON CONFLICT DO NOTHING"
+_USE_PROOF = (
+    "INSERT INTO used_proofs (digest, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true"
 )
 _FAILURES = (
     SQLAlchemyError,
@@ -59,6 +59,7 @@ class PostgresTransaction:
 
     def __init__(self, connection: AsyncConnection, driver: asyncpg.Connection) -> None:
         self.connection = connection
+        self._driver = driver
         self.apps: Apps = PostgresApps(connection)
         self.people: People = PostgresPeople(connection)
         self.grants: Grants = PostgresGrants(connection)
@@ -68,8 +69,7 @@ class PostgresTransaction:
 
     async def use_proof(self, digest: bytes, expires_at: datetime) -> bool:
         """False when it was used before; the primary key decides between two at once."""
-        result = await self.connection.execute(_USE_PROOF, {"digest": digest, "expires_at": expires_at})
-        return result.rowcount == 1
+        return bool(await self._driver.fetchval(_USE_PROOF, digest, expires_at))
 
     async def next_sequence(self, user: str) -> int:
         """Gap-free: the number is taken back when the transaction is."""
@@ -113,6 +113,11 @@ class PostgresStore:
         """On one connection."""
         async with self._driver() as driver:
             yield PostgresExchanges(driver)
+
+    async def use_proof(self, digest: bytes, expires_at: datetime) -> bool:
+        """One statement, which is its own transaction."""
+        async with self._driver() as driver:
+            return bool(await driver.fetchval(_USE_PROOF, digest, expires_at))
 
     async def find_token(self, digest: bytes, now: datetime) -> LiveToken | None:
         """As several."""
