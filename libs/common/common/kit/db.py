@@ -111,8 +111,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def _treat_broken_protocol_as_disconnect(context: ExceptionContext) -> None:
-    # asyncpg raises InternalClientError when the server is killed between two protocol steps
-    # (seen: "cannot switch to state 12"); such a connection must never return to the pool.
+    # InternalClientError: killed between two protocol steps. Such a connection must not return to the pool.
     original = context.original_exception
     broken = (asyncpg.InternalClientError, ConnectionError)
     if isinstance(original, broken) or isinstance(original.__cause__, broken):

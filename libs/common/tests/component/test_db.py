@@ -167,6 +167,23 @@ async def test_drivers_recover_from_a_killed_server(postgres_server: EmbeddedPos
     await database.close()
 
 
+async def test_no_transaction_meets_a_server_that_was_killed_before_it(
+    postgres_server: EmbeddedPostgres,
+) -> None:
+    postgres_server.ensure_database("kit", "kit")
+    database = Database(postgres_server.dsn("kit", "kit"))
+
+    async def work() -> None:
+        async with database.transaction() as connection:
+            await connection.execute(text("SELECT pg_sleep(0.01)"))
+
+    await asyncio.gather(*(work() for _ in range(8)))
+    await asyncio.to_thread(postgres_server.kill)
+    await asyncio.to_thread(postgres_server.start)
+    await asyncio.gather(*(work() for _ in range(8)))
+    await database.close()
+
+
 async def test_a_deadlock_is_transient_and_a_broken_rule_is_not(kit_database: Database) -> None:
     with pytest.raises(DBAPIError) as caught:
         async with kit_database.transaction() as connection:
