@@ -39,7 +39,7 @@ SETTINGS = {
     "synchronous_commit": "on",
     "shared_buffers": "128MB",
     "max_wal_size": "2GB",
-    "max_connections": "100",
+    "max_connections": "200",
     "password_encryption": "scram-sha-256",
     "timezone": "UTC",
     "log_timezone": "UTC",
