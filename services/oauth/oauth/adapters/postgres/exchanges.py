@@ -5,23 +5,23 @@ from datetime import datetime
 
 import asyncpg
 
-from oauth.adapters.postgres.tokens import STANDING_COLUMNS, standing_of
+from oauth.adapters.postgres.tokens import STANDING_COLUMNS, STANDS, standing_of
 from oauth.domain.ports import Spent
 from oauth.domain.tokens import Code, RefreshToken, Standing, Swap
 
 _FIND = """
-SELECT {standing}, {columns} FROM {table} AS t
-  JOIN families f ON f.id = t.family JOIN grants g ON g.id = f.grant_id
-  JOIN people p ON p.user_id = g.user_id WHERE t.digest = ANY($1::bytea[])
+SELECT {standing}, {columns} FROM {table} AS t {stands} WHERE t.digest = ANY($1::bytea[])
 """
 _FIND_CODES = _FIND.format(
     table="codes",
     standing=STANDING_COLUMNS,
+    stands=STANDS,
     columns="t.digest, t.redirect_uri, t.challenge, t.expires_at, t.dpop_jkt, t.used_at",
 )
 _FIND_REFRESHES = _FIND.format(
     table="refresh_tokens",
     standing=STANDING_COLUMNS,
+    stands=STANDS,
     columns="t.digest, t.issued_at, t.expires_at, t.used_at",
 )
 _OWN = 24

@@ -94,8 +94,8 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def capture_id(self) -> str:
-        """The id under which the ledger captures it, once: its own as UUIDv8 (RFC 9562 section 5.8), which lies
-        beside it in an index.
+        """The id under which the ledger captures it, once: its own as UUIDv8 (RFC 9562 section 5.8), so that
+        it lies beside it in an index.
         """
         return f"{self.id[:_VERSION]}8{self.id[_VERSION + 1 :]}"
 
