@@ -1,9 +1,9 @@
 """Which columns of its rows the ledger writes back: a new one is a line here and one where it is read."""
 
-from billing.adapters.postgres.copy import RowUpdate, RowUpdates
+from billing.adapters.postgres.copy import RowChanges, RowUpdate
 from billing.adapters.postgres.holds import HOLD_UPDATE
 
-CHANGES = RowUpdates(
+CHANGES = RowChanges(
     RowUpdate("accounts", {"id": "bigint", "debits": "bigint", "credits": "bigint"}),
     RowUpdate(
         "customers",

@@ -8,24 +8,29 @@ records have theirs from: one order over everything.
 from collections.abc import Sequence
 from datetime import datetime
 
-import asyncpg
-
-from billing.adapters.postgres.copy import copy_rows
+from billing.adapters.postgres.copy import RowInsert
 from common.kit.outbox import OutboxEvent
 
-_TABLE = "billing_events"
-_COLUMNS = ("account", "sequence", "last", "created_at", "events")
+EVENT_INSERT = RowInsert(
+    "billing_events",
+    {
+        "account": "uuid",
+        "sequence": "bigint",
+        "last": "bigint",
+        "created_at": "timestamptz",
+        "events": "bytea",
+    },
+)
 _ROOT = "billing."
 
 
-async def insert_events(driver: asyncpg.Connection, events: Sequence[OutboxEvent], now: datetime) -> None:
-    """Keep those of BILLING; each account's come in order, the account's row locked."""
+def event_rows(events: Sequence[OutboxEvent], now: datetime) -> list[tuple[object, ...]]:
+    """For EVENT_INSERT those of BILLING; each account's come in order, the account's row locked."""
     told: dict[str, list[OutboxEvent]] = {}
     for event in events:
         if event.subject.startswith(_ROOT):
             told.setdefault(event.subject.rpartition(".")[2], []).append(event)
-    if told:
-        await copy_rows(driver, _TABLE, _COLUMNS, [_row(*item, now) for item in told.items()])
+    return [_row(*item, now) for item in told.items()]
 
 
 def _row(account: str, events: list[OutboxEvent], now: datetime) -> tuple[object, ...]:

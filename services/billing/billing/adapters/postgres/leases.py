@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import text
 
-from billing.adapters.postgres.copy import copy_rows
+from billing.adapters.postgres.copy import RowInsert
 from billing.adapters.postgres.inbox import USAGE_INBOX
 from billing.domain.leases import Lease
 from common.kit.db import Database
@@ -18,10 +18,23 @@ _READ = """
         returned_nano, sequence, last_answer, state
     FROM leases WHERE id = ANY($1::uuid[])
 """
-_COLUMNS = (
-    "id", "replica", "account", "spender", "granted_nano", "spent_nano", "returned_nano", "sequence",
-    "last_answer", "state", "opened_at", "expires_at",
-)  # fmt: skip
+LEASE_INSERT = RowInsert(
+    "leases",
+    {
+        "id": "uuid",
+        "replica": "text",
+        "account": "uuid",
+        "spender": "uuid",
+        "granted_nano": "bigint",
+        "spent_nano": "bigint",
+        "returned_nano": "bigint",
+        "sequence": "bigint",
+        "last_answer": "bytea",
+        "state": "text",
+        "opened_at": "timestamptz",
+        "expires_at": "timestamptz",
+    },
+)
 _DUE = text("SELECT id::text FROM leases WHERE due_at <= :cutoff ORDER BY due_at LIMIT :limit")
 # Ids of leases and usage are UUIDv7: the old ones lie together in the primary key, and the row's own time
 # keeps one of another kind from being forgotten too early.
@@ -43,10 +56,22 @@ async def read_leases(driver: asyncpg.Connection, ids: Collection[str]) -> list[
     return [Lease(*row[:5], **dict(zip(_TERMS, row[5:], strict=True))) for row in rows]
 
 
-async def insert_leases(driver: asyncpg.Connection, leases: Sequence[Lease], now: datetime) -> None:
-    """Write new leases as the transaction leaves them."""
-    if leases:
-        await copy_rows(driver, "leases", _COLUMNS, [_row(lease, now) for lease in leases])
+def lease_row(lease: Lease, now: datetime) -> tuple[object, ...]:
+    """A new lease for LEASE_INSERT."""
+    return (
+        lease.id,
+        lease.replica,
+        lease.account,
+        lease.spender,
+        lease.granted_nano,
+        lease.spent_nano,
+        lease.returned_nano,
+        lease.sequence,
+        lease.answer,
+        lease.state,
+        now,
+        lease.expires_at,
+    )
 
 
 class PostgresLeases:
@@ -72,20 +97,3 @@ class PostgresLeases:
         """Make the tables for this month and the `months` after it."""
         async with self._database.transaction() as connection:
             await connection.execute(text("SELECT create_partitions(:months)"), {"months": months})
-
-
-def _row(lease: Lease, now: datetime) -> tuple[object, ...]:
-    return (
-        lease.id,
-        lease.replica,
-        lease.account,
-        lease.spender,
-        lease.granted_nano,
-        lease.spent_nano,
-        lease.returned_nano,
-        lease.sequence,
-        lease.answer,
-        lease.state,
-        now,
-        lease.expires_at,
-    )

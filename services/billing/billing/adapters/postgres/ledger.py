@@ -15,19 +15,20 @@ from weakref import WeakSet
 import asyncpg
 
 from billing.adapters.postgres.changes import CHANGES
-from billing.adapters.postgres.copy import copy_rows
-from billing.adapters.postgres.events import insert_events
+from billing.adapters.postgres.copy import NewRows, RowInsert
+from billing.adapters.postgres.events import EVENT_INSERT, event_rows
 from billing.adapters.postgres.holds import insert_holds, read_holds
 from billing.adapters.postgres.inbox import USAGE_INBOX, claim
-from billing.adapters.postgres.leases import insert_leases, read_leases
+from billing.adapters.postgres.leases import LEASE_INSERT, lease_row, read_leases
 from billing.adapters.postgres.memory import Known, Memory
 from billing.adapters.postgres.platform import PlatformAccounts
 from billing.adapters.postgres.refunds import insert_refunds, read_refunded
 from billing.adapters.postgres.spenders import read_spenders
+from billing.adapters.postgres.transfers import TRANSFER_INSERT, transfer_row
 from billing.adapters.postgres.usage import insert_charges
 from billing.domain.accounts import PROMO, Account, Customer, held_name, wallet_name
 from billing.domain.allowances import Allowances, is_due
-from billing.domain.books import Books, Operation, PostedOperation, Transfer, Wanted
+from billing.domain.books import Books, Operation, PostedOperation, Wanted
 from common.kit import outbox
 from common.kit.db import Database, is_transient
 
@@ -80,10 +81,7 @@ _INSERT_OPERATIONS = """
     SELECT *, $5::timestamptz FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::boolean[])
 """
 
-_TRANSFER_COLUMNS = (
-    "id", "kind", "debit_account", "credit_account", "amount", "debit_after", "credit_after", "reference",
-    "customer", "posted_at",
-)  # fmt: skip
+_OUTBOX_INSERT = RowInsert("outbox", {"events": "text", "created_at": "timestamptz"})
 Review = Callable[[asyncpg.Connection, Books], Awaitable[None]]
 """What is done in a transaction that left `Books.reviews`, after its transfers are written."""
 
@@ -113,7 +111,8 @@ class PostgresLedger:
                 self.platform.forget()
             session = PostgresLedgerSession(driver, self)
             yield session
-        self.memory.keep(session.left, session.owners, session.closed)
+        if session.is_saved:
+            self.memory.keep(session.left, session.owners, session.closed)
 
     def is_transient(self, error: BaseException) -> bool:
         """Server gone or starting, a deadlock, or another replica that wrote the same id first."""
@@ -131,9 +130,11 @@ class PostgresLedgerSession:
         self._transaction_id = 0
         self._before: dict[int, tuple[object, ...]] = {}
         self._counters: list[Account] = []
+        self._balances: dict[int, int] = {}
         self.left: dict[str, Known] = {}
         self.owners: dict[str, str] = {}
         self.closed: list[str] = []
+        self.is_saved = False
 
     async def load(self, operations: Sequence[Operation], now: datetime) -> Books:
         """See the module: locks first, facts after."""
@@ -165,20 +166,28 @@ class PostgresLedgerSession:
         """Everything that changed, in a handful of statements; what waits for others' locks last."""
         driver, review = self._driver, self._ledger.review
         if books.reviews and review is not None:
-            await self._save_transfers(books)
+            if any(account.changed for account in self._counters):
+                await self._count(books)
+            await CHANGES.append(driver, self._posted(books))
             await review(driver, books)
         _mark_customers(books)
+        new: NewRows = {
+            LEASE_INSERT: [lease_row(lease, books.now) for lease in books.leases.values() if lease.is_new]
+        }
+        counted = any(account.changed for account in self._counters)
         await CHANGES.execute(
             driver,
             self._before,
-            [row for row in books.accounts.values() if row.changed and row not in self._counters],
-            [row for row in books.customers.values() if row.changed],
-            [row for row in books.spenders.values() if row.changed],
-            [row for row in books.leases.values() if row.changed and not row.is_new],
-            [row for row in books.holds.values() if row.changed and not row.is_new],
+            (
+                [row for row in books.accounts.values() if row.changed and row not in self._counters],
+                [row for row in books.customers.values() if row.changed],
+                [row for row in books.spenders.values() if row.changed],
+                [row for row in books.leases.values() if row.changed and not row.is_new],
+                [row for row in books.holds.values() if row.changed and not row.is_new],
+            ),
+            new if counted else {**new, **self._told(books)},
         )
         await insert_holds(driver, [hold for hold in books.holds.values() if hold.is_new])
-        await insert_leases(driver, [lease for lease in books.leases.values() if lease.is_new], books.now)
         if books.new_operations:
             posted = books.new_operations
             await driver.execute(
@@ -189,26 +198,32 @@ class PostgresLedgerSession:
                 [row.temporary for row in posted],
                 books.now,
             )
-        await self._save_transfers(books)
+        if counted:
+            await self._count(books)
+            await CHANGES.append(driver, self._told(books))
         await insert_refunds(driver, books.new_refunds, books.now)
         await insert_charges(driver, books.charges, books.now)
-        if books.events:
-            await driver.execute(outbox.INSERT_PACKETS, outbox.packets(books.events), books.now)
-            await insert_events(driver, books.events, books.now)
         self._leave(books)
 
-    async def _save_transfers(self, books: Books) -> None:
-        before: dict[int, int] = {}
+    async def _count(self, books: Books) -> None:
+        """Add to the platform's accounts; who posted later than that meanwhile did so before this."""
         added = [account for account in self._counters if account.changed]
-        if added:
-            before = await self._ledger.platform.add(self._driver, added)
-            for account in added:
-                account.changed = False
-            books.move_on(await self._clock(books.now))
-        if books.transfers:
-            rows = [_transfer_row(books.now, transfer, before) for transfer in books.transfers]
-            await copy_rows(self._driver, "transfers", _TRANSFER_COLUMNS, rows)
-            books.transfers = []
+        self._balances = await self._ledger.platform.add(self._driver, added)
+        for account in added:
+            account.changed = False
+        books.move_on(await self._clock(books.now))
+
+    def _posted(self, books: Books) -> NewRows:
+        """The transfers, once."""
+        rows = [transfer_row(books.now, transfer, self._balances) for transfer in books.transfers]
+        books.transfers = []
+        return {TRANSFER_INSERT: rows}
+
+    def _told(self, books: Books) -> NewRows:
+        """The transfers that are not written yet, and what is told of everything."""
+        packets = [(packet, books.now) for packet in outbox.packets(books.events)]
+        told: NewRows = {_OUTBOX_INSERT: packets, EVENT_INSERT: event_rows(books.events, books.now)}
+        return {**self._posted(books), **told}
 
     async def _clock(self, now: datetime) -> datetime:
         """The ledger's clock never goes back: not behind what is posted, nor into a closed month."""
@@ -218,7 +233,7 @@ class PostgresLedgerSession:
 
     def _leave(self, books: Books) -> None:
         """What the next transaction of these customers may find them to be."""
-        left = self.left
+        left, self.is_saved = self.left, True
         written = self._transaction_id & 0xFFFF_FFFF
         for id_, customer in books.customers.items():
             known = left[id_]
@@ -368,18 +383,3 @@ def _mark_customers(books: Books) -> None:
     changed += [lease.account for lease in books.leases.values() if lease.changed]
     for account in changed:
         books.customers[account].changed = True
-
-
-def _transfer_row(now: datetime, row: Transfer, before: dict[int, int]) -> tuple[object, ...]:
-    return (
-        row.id,
-        row.kind,
-        row.debit,
-        row.credit,
-        row.amount_nano,
-        row.debit_after + before.get(row.debit, 0),
-        row.credit_after + before.get(row.credit, 0),
-        row.reference,
-        row.customer,
-        now,
-    )
