@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 MOST = 256
-_PATIENCE_S = 0.1
+_PATIENCE_S = 0.25
 
 
 class Batches(Generic[ItemT, ResultT]):
