@@ -12,7 +12,7 @@ Leave = Callable[[], None]
 async def settle() -> None:
     """Let everything that is ready go on."""
     for _ in range(5):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # reason: one turn of the loop
 
 
 def come(gate: Gate, count: int) -> list[asyncio.Task[Leave]]:
