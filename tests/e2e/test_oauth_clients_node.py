@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -21,25 +22,39 @@ REDIRECT_URI = "http://127.0.0.1:9999/callback"
 
 
 @pytest.fixture(scope="session")
-def modules() -> Path:
-    """A directory with the scripts and the locked packages, made once per lock file and kept."""
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the scripts and the locked packages, which are fetched once per lock file and kept."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("there is no node and npm on this machine")
     lock = (SCRIPTS / "package-lock.json").read_bytes()
-    caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    place = caches / "tollway" / f"oauth-clients-{hashlib.sha256(lock).hexdigest()[:16]}"
-    if not (place / "installed").exists():
-        place.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(SCRIPTS / name, place)
-        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        made = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=300, check=False)
-        if made.returncode:
-            pytest.skip(f"npm could not install the clients: {made.stderr.strip()[-300:]}")
-        (place / "installed").touch()
+    caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tollway"
+    kept = caches / f"oauth-clients-{hashlib.sha256(lock).hexdigest()[:16]}"
+    if not kept.exists():
+        caches.mkdir(parents=True, exist_ok=True)
+        _install(kept)
+    place = tmp_path_factory.mktemp("oauth-clients")
     for script in SCRIPTS.glob("*.mjs"):
         shutil.copy(script, place)
+    (place / "node_modules").symlink_to(kept / "node_modules")
     return place
+
+
+def _install(kept: Path) -> None:
+    """Into a directory of its own, that takes the name when it is whole: another worker may be at it too."""
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix="making-") as making:
+        whole = Path(making) / "whole"
+        whole.mkdir()
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(SCRIPTS / name, whole)
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        made = subprocess.run(command, cwd=whole, capture_output=True, text=True, timeout=300, check=False)
+        if made.returncode:
+            pytest.skip(f"npm could not install the clients: {made.stderr.strip()[-300:]}")
+        try:
+            whole.rename(kept)
+        except OSError:
+            if not kept.exists():
+                raise
 
 
 @pytest.fixture

@@ -148,7 +148,7 @@ def test_a_part_that_dies_takes_the_suite_down_and_is_named(data_dir: Path) -> N
     command = [*TOLLWAY, "up", "--port", "0", "--no-simulators", "--data-dir", str(data_dir)]
     log = data_dir.parent / "up.log"
     with log.open("w") as errors, running(command, stdout=subprocess.PIPE, stderr=errors) as up:
-        assert any(line.startswith("ready ") for line in up.stdout or ())
+        assert any(line.startswith("ready ") for line in up.stdout or ()), log.read_text()
         state = state_of(data_dir)
         family = family_of(up.pid)
         os.kill(state["pids"]["billing"], signal.SIGKILL)

@@ -6,6 +6,7 @@ from a thread that lives as long as they should (the main thread).
 """
 
 import errno
+import itertools
 import os
 import secrets
 import signal
@@ -25,6 +26,7 @@ LOCALHOST = "127.0.0.1"
 # Below the range the kernel gives to outgoing connections (32768+): a client that keeps redialling a killed
 # server on a port of that range may connect to itself and so keep the port from the server.
 PORTS = range(20_000, 32_000)
+_TURNS = itertools.count(secrets.randbelow(len(PORTS)))
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
 TAIL_LINES = 4
 POLL_S = 0.01
@@ -175,9 +177,12 @@ def _family(child: "subprocess.Popen[bytes]") -> list[psutil.Process]:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listened on a moment ago; raises ServerError when none is found."""
-    for _ in range(100):
-        port = PORTS.start + secrets.randbelow(len(PORTS))
+    """A port of 127.0.0.1 that nobody listened on a moment ago; raises ServerError when none is found.
+
+    A process gets another each time, so that servers which are yet to listen do not share one.
+    """
+    for turn in itertools.islice(_TURNS, 100):
+        port = PORTS.start + turn % len(PORTS)
         if not port_taken(port):
             return port
     raise ServerError(f"no free port found between {PORTS.start} and {PORTS.stop}")
