@@ -248,3 +248,19 @@ async def test_a_revoked_grant_leaves_room_for_another_and_its_event_is_numbered
     assert [len(page) for page in pages] == [0, 1]
     await store.prune(START + 100 * HOUR)
     assert await oauth.rows("SELECT 1 FROM families") == []
+
+
+async def test_no_transaction_meets_a_connection_that_the_server_ended(oauth: Any) -> None:
+    store = _store(oauth)
+    made = await _token(store)
+
+    async def find() -> App | None:
+        async with store.transaction() as work:
+            return await work.apps.get(made.app.id)
+
+    assert await asyncio.gather(*(find() for _ in range(8))) == [made.app] * 8
+    await oauth.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    assert await asyncio.gather(*(find() for _ in range(8))) == [made.app] * 8

@@ -137,10 +137,7 @@ class PostgresStore:
     async def _mixed_transaction(self) -> AsyncIterator[tuple[AsyncConnection, asyncpg.Connection]]:
         """Begun by asyncpg, so that both have part in it."""
         async with self._autocommit.connect() as connection:
-            driver = await _driver_of(connection)
-            while driver.is_closed():  # the server was killed while it lay in the pool
-                await connection.invalidate()
-                driver = await _driver_of(connection)
+            driver: asyncpg.Connection = (await connection.get_raw_connection()).driver_connection
             try:
                 async with driver.transaction():
                     yield connection, driver
@@ -164,12 +161,6 @@ def as_unavailable(error: Exception) -> Exception:
     if isinstance(error, TimeoutError | OSError) or is_transient(error):
         return UnavailableError("The database is away.", retry_after_s=1)
     return error
-
-
-async def _driver_of(connection: AsyncConnection) -> asyncpg.Connection:
-    raw = await connection.get_raw_connection()
-    driver: asyncpg.Connection = raw.driver_connection
-    return driver
 
 
 def _outbox_event(event: OAuthEvent) -> OutboxEvent:
