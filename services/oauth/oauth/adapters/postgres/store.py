@@ -6,7 +6,6 @@ from datetime import datetime
 
 import asyncpg
 import msgspec
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -35,10 +34,7 @@ PLANNER = {
 """Settings of the service's connections: every row is found by an index. Left to itself the planner reads all
 of a table while that is small, and a prepared statement keeps to that when it has grown.
 """
-_NEXT = text(
-    "UPDATE people SET event_sequence = event_sequence + 1 WHERE user_id = CAST(:user AS uuid)"
-    " RETURNING event_sequence"
-)
+_NEXT = "UPDATE people SET event_sequence = event_sequence + 1 WHERE user_id = $1 RETURNING event_sequence"
 _USE_PROOF = (
     "INSERT INTO used_proofs (digest, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true"
 )
@@ -72,9 +68,8 @@ class PostgresTransaction:
         return bool(await self._driver.fetchval(_USE_PROOF, digest, expires_at))
 
     async def next_sequence(self, user: str) -> int:
-        """Gap-free: the number is taken back when the transaction is."""
-        result = await self.connection.execute(_NEXT, {"user": user})
-        return int(result.scalar_one())
+        """As the function."""
+        return await next_sequence(self._driver, user)
 
     def record(self, event: OAuthEvent) -> None:
         """Written to the outbox at the end of the transaction."""
@@ -154,6 +149,14 @@ class PostgresStore:
                 yield driver
         except _FAILURES as error:
             raise as_unavailable(error) from error
+
+
+async def next_sequence(driver: asyncpg.Connection, user: str) -> int:
+    """The next number of the person's gap-free sequence, taken back when the transaction is; whoever wants
+    one too waits for its end.
+    """
+    number: int = await driver.fetchval(_NEXT, user)
+    return number
 
 
 def as_unavailable(error: Exception) -> Exception:

@@ -8,7 +8,7 @@ import asyncpg
 
 from common.contracts.errors import ServiceError
 from common.kit.db import Database
-from oauth.adapters.postgres.store import as_unavailable
+from oauth.adapters.postgres.store import as_unavailable, next_sequence
 from oauth.charges.adapters.postgres.charges import COLUMNS, charge_of
 from oauth.charges.adapters.postgres.stories import Stories
 from oauth.charges.domain.charges import PATIENCE, Charge
@@ -109,7 +109,7 @@ class PostgresRefunds:
         if fee_nano is not None:
             charge = charge_of(counted)
             listening = await self._stories.listening(driver, charge.app)
-            event = refunded_event(charge, settled, await self._stories.number(driver, charge.user))
+            event = refunded_event(charge, settled, await next_sequence(driver, charge.user))
             await driver.execute(
                 _ENTER, charge.app, refund.id, charge.id, -amount_nano, -fee_nano, charge.reference,
                 self._stories.now(),

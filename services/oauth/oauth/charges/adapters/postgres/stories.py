@@ -14,7 +14,6 @@ from oauth.charges.domain.charges import Charge
 from oauth.charges.domain.refunds import Refund
 
 Story = tuple[ChargeEvent, Charge, Refund | None]
-_NUMBER = "UPDATE people SET event_sequence = event_sequence + 1 WHERE user_id = $1 RETURNING event_sequence"
 _LISTENING = "SELECT app::text FROM app_webhooks WHERE app = $1 AND enabled"
 _DELIVER = """
 INSERT INTO app_deliveries (app, event, type, body, due_at, created_at)
@@ -32,11 +31,6 @@ class Stories:
     ) -> None:
         self._clock = clock
         self._notice = notice
-
-    async def number(self, driver: asyncpg.Connection, user: str) -> int:
-        """The next number of the person's gap-free sequence; whoever wants one too waits for the commit."""
-        number: int = await driver.fetchval(_NUMBER, user)
-        return number
 
     def now(self) -> datetime:
         """The time of what is written."""
